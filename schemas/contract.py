@@ -1,0 +1,134 @@
+"""Table contracts: what a table holds, and how a Delta table is created and checked by it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import SparkSession
+from pyspark.sql.types import (
+    DataType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+STRING, INT, LONG, DOUBLE, TIMESTAMP = StringType(), IntegerType(), LongType(), DoubleType(), TimestampType()
+# Older readers cannot open tables with deletion vectors, and some platforms turn them on by default.
+TABLE_PROPERTIES = {"delta.enableDeletionVectors": "false"}
+
+
+@dataclass(frozen=True)
+class TableContract:
+    """What one table holds.
+
+    grain: what a row is, in one sentence; key: columns that identify a row; made_by: the stage that writes;
+    checks: constraint name to SQL that must be true (null counts as false) in every row.
+    """
+
+    name: str
+    grain: str
+    schema: StructType
+    key: tuple[str, ...]
+    made_by: str
+    checks: Mapping[str, str] = field(default_factory=dict)
+    partition_by: tuple[str, ...] = ()
+
+
+def required(name: str, data_type: DataType, comment: str) -> StructField:
+    """A column that is never null; its comment goes where Delta keeps it, into the field's metadata."""
+    return StructField(name, data_type, False, {"comment": comment})
+
+
+def optional(name: str, data_type: DataType, comment: str) -> StructField:
+    """A column that may be null."""
+    return StructField(name, data_type, True, {"comment": comment})
+
+
+def finite(name: str) -> str:
+    """SQL that is true when the column is null or a finite number.
+
+    Spark sorts NaN above every number, infinity too: one NaN score would top its domain.
+    """
+    return f"{name} is null or abs({name}) < double('infinity')"
+
+
+def check_schema(found: StructType, contract: TableContract, where: str) -> None:
+    """Raise ValueError, with expected and found side by side, unless names and types are the contract's.
+
+    Order counts too. Nullability does not: Delta itself enforces NOT NULL at every write.
+    """
+    expected_columns = [f"{f.name} {f.dataType.simpleString()}" for f in contract.schema]
+    found_columns = [f"{f.name} {f.dataType.simpleString()}" for f in found]
+    if expected_columns == found_columns:
+        return
+    width = max(len(text) for text in ["expected", *expected_columns])
+    rows = itertools.zip_longest(expected_columns, found_columns, fillvalue="(none)")
+    lines = [f"  {'expected':<{width}}   found"]
+    lines += [f"{' ' if want == got else '!'} {want:<{width}}   {got}" for want, got in rows]
+    raise ValueError(
+        f"{where} does not have the columns of the {contract.name} table; use another namespace, or bring it "
+        "to the expected names, types and order:\n" + "\n".join(lines)
+    )
+
+
+def create_table(spark: SparkSession, contract: TableContract, identifier: str) -> None:
+    """Create the Delta table, or check the one that is there; afterwards all its constraints are in place.
+
+    identifier: quoted SQL. Raises ValueError when a table with other columns is there.
+    """
+    spark.sql(create_statement(contract, identifier))
+    check_schema(spark.table(identifier).schema, contract, identifier)
+    present = _constraints(spark, identifier)
+    for name, condition in contract.checks.items():
+        if name not in present:
+            _add_constraint(spark, identifier, name, condition)
+
+
+def create_statement(contract: TableContract, identifier: str) -> str:
+    """The CREATE TABLE statement, without the CHECKs: Delta takes those only from ALTER TABLE."""
+    columns = ", ".join(_column_definition(f) for f in contract.schema)
+    partitions = ", ".join(quote_name(name) for name in contract.partition_by)
+    properties = ", ".join(f"{quote_text(k)} = {quote_text(v)}" for k, v in TABLE_PROPERTIES.items())
+    return (
+        f"create table if not exists {identifier} ({columns}) using delta"
+        + (f" partitioned by ({partitions})" if partitions else "")
+        + f" comment {quote_text(contract.grain)} tblproperties ({properties})"
+    )
+
+
+def quote_name(name: str) -> str:
+    """The name as one quoted SQL identifier."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def quote_text(text: str) -> str:
+    """The text as a SQL string literal, for the statements that cannot bind values (DDL, replaceWhere)."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _column_definition(field_: StructField) -> str:
+    not_null = "" if field_.nullable else " not null"
+    comment = quote_text(field_.metadata["comment"])
+    return f"{quote_name(field_.name)} {field_.dataType.simpleString()}{not_null} comment {comment}"
+
+
+def _constraints(spark: SparkSession, identifier: str) -> set[str]:
+    prefix = "delta.constraints."
+    keys = [row["key"] for row in spark.sql(f"show tblproperties {identifier}").collect()]
+    return {key.removeprefix(prefix) for key in keys if key.startswith(prefix)}
+
+
+def _add_constraint(spark: SparkSession, identifier: str, name: str, condition: str) -> None:
+    try:
+        spark.sql(f"alter table {identifier} add constraint {quote_name(name)} check ({condition})")
+    except AnalysisException as error:
+        # Another job created the same table at the same moment.
+        if error.getCondition() != "DELTA_CONSTRAINT_ALREADY_EXISTS":
+            raise
