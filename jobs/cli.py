@@ -1,2 +1,115 @@
-"""Command line."""
-def main() -> int: return 0
+"""The command line: one program with a subcommand a stage."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from jobs.settings import STAGES, Settings, load_settings, nearest, stage_name
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PROGRAM = "attention-influence"
+# The wheel leaves these to the cluster, or to the extras of these names.
+EXTRAS = {"pyspark": "spark", "delta": "spark", "torch": "torch", "gguf": "gguf"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage that the first argument names with the rest; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"{PROGRAM} {_version()}")
+        return 0
+    stage, rest = arguments[0], arguments[1:]
+    if stage not in STAGES:
+        print(f"{PROGRAM}: error: there is no stage {stage!r}; {nearest(stage, STAGES)}", file=sys.stderr)
+        return 2
+    try:
+        module = importlib.import_module(f"jobs.{stage.replace('-', '_')}")
+    except ModuleNotFoundError as error:
+        return _missing_package(stage, error)
+    status: int = module.main(rest)
+    return status
+
+
+def run_stage(
+    settings_class: type[Settings],
+    run: Callable[[Settings, SparkSession], object],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Load the stage's settings, get a session, run it; returns the exit status.
+
+    A ValueError is a message for a person: on stderr, status 2, no traceback. Anything else is our mistake or
+    the machine's, and keeps its traceback.
+    """
+    stage = stage_name(settings_class)
+    prog = f"{PROGRAM} {stage}"
+    try:
+        settings = load_settings(settings_class, argv, prog)
+        from jobs.session import get_session
+
+        run(settings, get_session(prog))
+    except ModuleNotFoundError as error:
+        return _missing_package(stage, error)
+    except ValueError as error:
+        # Its subclasses, such as UnicodeDecodeError, come from other people's code.
+        if type(error) is not ValueError:
+            raise
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has what it wanted; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def _help() -> str:
+    width = max(len(stage) for stage in STAGES)
+    lines = [f"  {stage:<{width}}  {summary}" for stage, summary in STAGES.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} STAGE [--flags]",
+            "",
+            "Score each document of a corpus by how much a language model's retrieval heads help predict it.",
+            "",
+            "stages, in the order in which they run:",
+            *lines,
+            "",
+            f"{PROGRAM} STAGE --help shows a stage's flags. Start with: {PROGRAM} demo",
+        ]
+    )
+
+
+def _version() -> str:
+    try:
+        return version(PROGRAM)
+    except PackageNotFoundError:
+        return "(not installed: run from its source)"
+
+
+def _missing_package(stage: str, error: ModuleNotFoundError) -> int:
+    package = (error.name or "").split(".")[0]
+    if package not in EXTRAS:
+        raise error
+    print(
+        f"{PROGRAM} {stage}: error: the package {package} is not installed here; "
+        f"pip install '{PROGRAM}[{EXTRAS[package]}]', or run where the cluster provides it",
+        file=sys.stderr,
+    )
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
