@@ -1,0 +1,63 @@
+"""Which architectures can be masked exactly, judged from a configuration before any weight is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SINKS = "its attention has learned sinks, so zero queries do not give equal weights"
+ALIBI = "it adds position biases (ALiBi) to the attention scores, so zero queries do not give equal weights"
+RECURRENT = "it has recurrent or linear-attention layers, which have no attention weights to make equal"
+SOFT_CAP = "it caps its attention scores, which the fused attention kernels cannot do"
+
+REFUSED_MODEL_TYPES = {
+    "gpt_oss": SINKS,
+    "bloom": ALIBI,
+    "mpt": ALIBI,
+    "gemma2": SOFT_CAP,
+    "mamba": RECURRENT,
+    "mamba2": RECURRENT,
+    "falcon_mamba": RECURRENT,
+    "rwkv": RECURRENT,
+    "jamba": RECURRENT,
+    "bamba": RECURRENT,
+    "zamba": RECURRENT,
+    "zamba2": RECURRENT,
+    "recurrent_gemma": RECURRENT,
+}
+# Layer types of a hybrid model that are attention; "chunked" and "sliding" are uniform over what they see.
+ATTENTION_LAYER_TYPES = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
+LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
+
+
+def check_architecture(config: Any) -> None:
+    """Raise ValueError, naming the architecture and why, where a head mask would not be exact."""
+    reason = REFUSED_MODEL_TYPES.get(config.model_type)
+    if getattr(config, "alibi", False):
+        reason = ALIBI
+    if getattr(config, "attn_logit_softcapping", None) is not None:
+        reason = SOFT_CAP
+    if set(getattr(config, "layer_types", None) or ()) - ATTENTION_LAYER_TYPES:
+        reason = RECURRENT
+    if reason is not None:
+        raise refusal(config.model_type, reason)
+
+
+def refusal(model_type: str, reason: str) -> ValueError:
+    """The error for an architecture whose masks are not exact."""
+    return ValueError(
+        f"architecture {model_type!r} is refused: {reason}; choose a model with plain softmax attention, "
+        "such as Llama, Qwen, OLMo-2, Phi-3, Gemma-3, GPT-NeoX or GPT-2"
+    )
+
+
+def max_exact_window(config: Any) -> int:
+    """The longest window, in tokens, in which a token's loss does not depend on how long its batch is padded.
+
+    Dynamic and long rotary scalings change every position's rotation once a batch is longer than the
+    original context, so that a document's loss would move with its neighbours' lengths.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") in LENGTH_DEPENDENT_ROPE:
+        original = rope.get("original_max_position_embeddings")
+        return int(original or getattr(config, "original_max_position_embeddings", config.max_position_embeddings))
+    return int(config.max_position_embeddings)

@@ -1,0 +1,148 @@
+"""The one door into a model's attention: a registered function that masks heads, or records what they copy.
+
+transformers hands a registered function q, k and v after projection, bias, norm and rotary embedding,
+together with the layer's module. That is the same point in every architecture, so the mask is exact for
+grouped queries, fused projections, query norms and biases alike, with no code for any of them.
+
+Shapes: B rows, R = 2B stacked rows, H query heads, G key/value heads, T positions, D head size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from udfs.architectures import ALIBI, SINKS, SOFT_CAP, refusal
+
+Head = tuple[int, int]
+MaskMode = Literal["uniform", "zero"]
+MASK_MODES: tuple[MaskMode, ...] = ("uniform", "zero")
+
+AttentionFunction = Callable[..., tuple[Tensor, None]]
+# Called with layer, q (B, H, T, D), k (B, G, T, D), v (B, G, T, D), visible (1, 1, T, T) bool or None for plain
+# causality, and the output (B, T, H, D).
+Observer = Callable[[int, Tensor, Tensor, Tensor, Tensor | None, Tensor], None]
+
+_names = (f"attention_influence_{number}" for number in itertools.count())
+_BIASES = {"s_aux": SINKS, "sinks": SINKS, "softcap": SOFT_CAP, "position_bias": ALIBI, "alibi": ALIBI}
+
+
+def heads_by_layer(heads: Iterable[Head]) -> dict[int, list[int]]:
+    """The heads of each layer that has any, in ascending order."""
+    layers: dict[int, list[int]] = {}
+    for layer, head in sorted(set(heads)):
+        layers.setdefault(layer, []).append(head)
+    return layers
+
+
+def install_paired_mask(
+    model: Any, heads: Iterable[Head], mode: MaskMode, observe: Observer | None = None
+) -> Callable[[], None]:
+    """Make one forward of B rows return 2B: the B rows as they are, then the same rows with the heads masked.
+
+    The layers below the first masked one run on B rows only, for both. uniform gives the masked heads equal
+    attention weights over all visible positions (arXiv:2505.07293, App. C); zero makes their output 0.
+    Returns a function that takes the mask off again.
+    """
+    masked = heads_by_layer(heads)
+    first_masked_layer = decoder_layers(model)[min(masked)]
+
+    def attend(
+        module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+    ) -> tuple[Tensor, None]:
+        layer_heads = masked.get(module.layer_idx)
+        num_base_rows = query.shape[0] // 2
+        if layer_heads and mode == "uniform":
+            # Zero queries make every score 0, so that softmax is uniform over what the kernel lets the
+            # row see. Values, output projection and the other heads of the group stay as they are.
+            query = query.clone()
+            query[num_base_rows:, layer_heads] = 0
+        output, _ = _ordinary_attention(module, query, key, value, attention_mask, **kwargs)  # (R, T, H, D)
+        if layer_heads and mode == "zero":
+            output[num_base_rows:, :, layer_heads] = 0
+        if observe is not None:
+            observe(module.layer_idx, query, key, value, attention_mask, output)
+        return output, None
+
+    restore = use_attention(model, attend)
+    hook = first_masked_layer.register_forward_pre_hook(_stack_rows, with_kwargs=True)
+
+    def remove() -> None:
+        hook.remove()
+        restore()
+
+    return remove
+
+
+def install_observer(model: Any, observe: Observer) -> Callable[[], None]:
+    """Call observe after every layer's attention, which stays the ordinary one; returns a function that ends it."""
+
+    def attend(
+        module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+    ) -> tuple[Tensor, None]:
+        output, _ = _ordinary_attention(module, query, key, value, attention_mask, **kwargs)
+        observe(module.layer_idx, query, key, value, attention_mask, output)
+        return output, None
+
+    return use_attention(model, attend)
+
+
+def use_attention(model: Any, attend: AttentionFunction) -> Callable[[], None]:
+    """Register attend for this model alone; returns a function that restores the model's former attention."""
+    before = model.config._attn_implementation
+    name = next(_names)
+    AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register(name, _one_mask_for_all_rows)
+    model.set_attn_implementation(name)
+
+    def restore() -> None:
+        model.set_attn_implementation(before)
+        AttentionInterface._global_mapping.pop(name, None)
+        AttentionMaskInterface._global_mapping.pop(name, None)
+
+    return restore
+
+
+def decoder_layers(model: Any) -> torch.nn.ModuleList:
+    """The model's decoder layers, in order."""
+    num_layers = model.config.get_text_config().num_hidden_layers
+    for module in model.base_model.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == num_layers:
+            return module
+    raise refusal(model.config.model_type, f"its {num_layers} decoder layers were not found")
+
+
+def _ordinary_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+) -> tuple[Tensor, None]:
+    """What the model computes by itself; raises ValueError where its scores are more than q·k."""
+    for name, reason in _BIASES.items():
+        if kwargs.get(name) is not None:
+            raise refusal(module.config.model_type, reason)
+    output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    return output, None
+
+
+def _one_mask_for_all_rows(**kwargs: Any) -> Tensor | None:
+    """The causal or sliding mask (1, 1, T, T) bool, or None where plain causality does.
+
+    No row is padded on the left, so every row has the same mask; a batch of 1 also fits the stacked rows,
+    whose number the model does not know when it builds the mask.
+    """
+    mask: Tensor | None = sdpa_mask(**{**kwargs, "batch_size": 1})
+    return mask
+
+
+def _stack_rows(_layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Double the hidden states (B, T, C) -> (2B, T, C) that enter the first masked layer."""
+    if args:
+        return (torch.cat([args[0], args[0]]), *args[1:]), kwargs
+    hidden_states = kwargs["hidden_states"]
+    return args, {**kwargs, "hidden_states": torch.cat([hidden_states, hidden_states])}

@@ -1,0 +1,36 @@
+"""Batches of windows: longest first, within a budget of padded tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from udfs.windows import Window
+
+
+def token_budget_batches(windows: Sequence[Window], max_batch_tokens: int) -> Iterator[list[Window]]:
+    """Batches whose rows times longest row stay within max_batch_tokens; a longer window is a batch of its own.
+
+    Longest first: neighbours have nearly the same length, so that little is padding, and a batch that does
+    not fit in memory is the first one.
+    """
+    batch: list[Window] = []
+    for window in sorted(windows, key=lambda w: -len(w.token_ids)):
+        if batch and len(batch[0].token_ids) * (len(batch) + 1) > max_batch_tokens:
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+def pad_right(batch: Sequence[Window], pad_id: int, device: str | torch.device) -> tuple[Tensor, Tensor]:
+    """(token ids (B, T) int64 padded on the right, lengths (B,) int64).
+
+    Under a causal mask no token sees the padding after it, so no attention mask is needed.
+    """
+    lengths = [len(window.token_ids) for window in batch]
+    rows = [window.token_ids + [pad_id] * (max(lengths) - len(window.token_ids)) for window in batch]
+    return torch.tensor(rows, device=device), torch.tensor(lengths, device=device)

@@ -1,0 +1,236 @@
+"""A model and its tokenizer, named by hub id, folder or GGUF file, and pinned to the bytes that were found.
+
+The driver resolves a name once into a Checkpoint; every worker loads exactly that. Weights come from
+safetensors only (a pickle runs code when it is read), and a model's own code runs only when asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from udfs.architectures import check_architecture
+
+HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What identifies a model and what the jobs need to know of it before loading it.
+
+    name is what the user wrote, without the revision; path is what transformers loads (a folder, or the
+    hub id); weights_hash and tokenizer_hash change when, and only when, the results may.
+    """
+
+    name: str
+    path: str
+    revision: str | None
+    trust_remote_code: bool
+    model_id: str
+    weights_hash: str
+    tokenizer_hash: str
+    model_type: str
+    num_layers: int
+    num_heads: int
+    max_positions: int
+    vocab_size: int
+
+
+def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpoint:
+    """The checkpoint behind a hub id with optional @revision, a folder, or a .gguf file.
+
+    Loads the configuration and the tokenizer, not the weights. Raises ValueError when there is no such
+    model, when it has no safetensors, is not causal, or has attention that cannot be masked exactly.
+    """
+    path, revision, weights_hash = _locate(name)
+    with quiet_transformers(), _as_value_error(name):
+        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
+    text_config = config.get_text_config()
+    _check_causal(name, config)
+    check_architecture(text_config)
+    if weights_hash is None:
+        revision = weights_hash = config._commit_hash
+    if weights_hash is None:
+        raise ValueError(f"the revision of model {name!r} cannot be told; download it and name its folder instead")
+    label = Path(name).stem if name.endswith(".gguf") else Path(path).name if Path(path).is_dir() else path
+    checkpoint = Checkpoint(
+        name=name,
+        path=path,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        model_id=f"{label}@{weights_hash[:12]}",
+        weights_hash=weights_hash,
+        tokenizer_hash="",
+        model_type=text_config.model_type,
+        num_layers=text_config.num_hidden_layers,
+        num_heads=text_config.num_attention_heads,
+        max_positions=text_config.max_position_embeddings,
+        vocab_size=text_config.vocab_size,
+    )
+    return _with_tokenizer_hash(checkpoint)
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """The checkpoint's fast tokenizer, which reads control words such as <|im_end|> in a text as plain text."""
+    with quiet_transformers(), _as_value_error(checkpoint.name):
+        tokenizer = AutoTokenizer.from_pretrained(
+            checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
+        )
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"model {checkpoint.name!r} has no fast tokenizer (tokenizer.json); convert its tokenizer first"
+        )
+    # A document that mentions a control word must not switch the model into another mode.
+    tokenizer.split_special_tokens = True
+    return tokenizer
+
+
+def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
+    """The checkpoint's causal language model in eval mode, without gradients, on device in dtype."""
+    with quiet_transformers(), _as_value_error(checkpoint.name):
+        model = AutoModelForCausalLM.from_pretrained(
+            checkpoint.path,
+            revision=checkpoint.revision,
+            trust_remote_code=checkpoint.trust_remote_code,
+            use_safetensors=True,
+            dtype=dtype,
+        )
+    return model.eval().requires_grad_(False).to(device)
+
+
+def resolve_dtype(name: str, device: str) -> torch.dtype:
+    """The torch dtype for float32, bfloat16, float16 or auto (16 bits on a CUDA device, else float32)."""
+    if name in DTYPES:
+        return DTYPES[name]
+    if name != "auto":
+        raise ValueError(f"dtype is {name!r}; it must be auto, {', '.join(DTYPES)}")
+    if not device.startswith("cuda"):
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: $ATTENTION_INFLUENCE_CACHE, or the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "attention-influence"
+    return Path(os.environ.get("ATTENTION_INFLUENCE_CACHE", default))
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Hold back transformers' progress bars and warnings: a job's log is for the job's own words."""
+    level = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(level)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
+
+
+def _locate(name: str) -> tuple[str, str | None, str | None]:
+    """(what transformers loads, hub revision, weights hash); the hash is None for a hub model, whose commit serves."""
+    if name.endswith(".gguf"):
+        file = Path(name).expanduser()
+        if not file.is_file():
+            raise ValueError(f"there is no GGUF file {name}; name an existing .gguf file, a model folder or a hub id")
+        digest = _sha256([file])
+        return str(_converted_gguf(file, digest)), None, digest
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        weights = sorted(folder.glob("*.safetensors"))
+        if not (folder / "config.json").is_file() or not weights:
+            found = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) or "nothing"
+            raise ValueError(
+                f"model folder {name} must hold config.json and *.safetensors, but holds {found}; "
+                "save the model with save_pretrained (pickled weights are never loaded)"
+            )
+        return str(folder.resolve()), None, _sha256([folder / "config.json", *weights])
+    hub_id, _, revision = name.partition("@")
+    if not HUB_ID.match(hub_id):
+        raise ValueError(
+            f"model {name!r} is neither an existing folder, a .gguf file nor a hub id such as org/name@revision"
+        )
+    return hub_id, revision or None, None
+
+
+def _check_causal(name: str, config: Any) -> None:
+    """Raise ValueError unless the configuration belongs to a decoder-only language model."""
+    architectures = config.architectures or []
+    known = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING or getattr(config, "auto_map", None)
+    causal = not architectures or any(a.endswith(CAUSAL_SUFFIXES) for a in architectures)
+    if not known or not causal or getattr(config, "is_encoder_decoder", False):
+        kind = ", ".join(architectures) or config.model_type
+        raise ValueError(
+            f"model {name!r} is a {kind}, not a causal language model; name one that predicts the next token"
+        )
+
+
+def _with_tokenizer_hash(checkpoint: Checkpoint) -> Checkpoint:
+    tokenizer = load_tokenizer(checkpoint)
+    serialised = tokenizer.backend_tokenizer.to_str().encode()
+    return Checkpoint(**{**checkpoint.__dict__, "tokenizer_hash": hashlib.sha256(serialised).hexdigest()})
+
+
+def _sha256(files: list[Path]) -> str:
+    """SHA-256, in hex, of the files' names and bytes, in order."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _converted_gguf(file: Path, digest: str) -> Path:
+    """The folder with file's weights as float32 safetensors: made once, then memory-mapped by every worker."""
+    folder = cache_folder() / f"{file.stem}-{digest[:16]}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with quiet_transformers(), _as_value_error(str(file)):
+        source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+        quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+    # A model read from GGUF refuses to be saved; a fresh one of the same shape does not.
+    settings = {k: v for k, v in quantised.config.to_dict().items() if k != "quantization_config"}
+    model = AutoModelForCausalLM.from_config(type(quantised.config)(**settings), dtype=torch.float32)
+    model.load_state_dict(quantised.state_dict())
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        model.save_pretrained(scratch)
+        tokenizer.save_pretrained(scratch)
+        # Another process may have been faster; both folders hold the same, so the loser's is thrown away.
+        with contextlib.suppress(OSError):
+            scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _as_value_error(name: str) -> Iterator[None]:
+    """Turn what transformers and the hub raise for a model that cannot be read into one clear ValueError."""
+    try:
+        yield
+    except (OSError, ImportError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"model {name!r} cannot be loaded: {reason} Name a hub id (org/name@revision) that this machine can "
+            "reach, a folder with config.json and *.safetensors, or a .gguf file."
+        ) from error

@@ -1,0 +1,84 @@
+"""A proof on a few tokens, before work is spent, that this model is masked exactly.
+
+It asks of the loaded model itself what no list of architectures can promise: that every layer's attention
+passes through ours, that unmasked rows are the model's own, that nothing sees the future, and that the
+masked heads of the masked rows are what the mask says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from udfs.architectures import check_architecture, refusal
+from udfs.attention import Head, MaskMode, heads_by_layer, install_paired_mask
+from udfs.loss import logits_function
+
+NUM_TOKENS = 12
+# Rounding of the dtype, not of the mathematics, is what these leave room for.
+TOLERANCES = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+
+
+@torch.inference_mode()
+def verify_exact(model: Any, heads: Iterable[Head], mode: MaskMode) -> None:
+    """Raise ValueError, naming the architecture, unless masking these heads of this model is exact."""
+    check_architecture(model.config.get_text_config())
+    masked = heads_by_layer(heads)
+    model_type = model.config.get_text_config().model_type
+    tolerance = TOLERANCES[next(model.parameters()).dtype]
+    device = next(model.parameters()).device
+    vocab_size = model.get_input_embeddings().num_embeddings
+    token_ids = (torch.arange(NUM_TOKENS, device=device) * 7919 + 11)[None] % vocab_size  # (1, T)
+    own = model(input_ids=token_ids, use_cache=False).logits.float()  # (1, T, V)
+    changed = token_ids.clone()
+    changed[0, -1] = (changed[0, -1] + 1) % vocab_size
+    if not _close(own[:, :-1], model(input_ids=changed, use_cache=False).logits[:, :-1], tolerance):
+        raise refusal(model_type, "its tokens see later ones, so that its losses predict nothing")
+
+    layers_seen: set[int] = set()
+    inexact: list[int] = []
+
+    def check_heads(layer: int, _q: Tensor, _k: Tensor, value: Tensor, visible: Tensor | None, output: Tensor) -> None:
+        layers_seen.add(layer)
+        if layer in masked:
+            found = output[1:, :, masked[layer]]  # (1, T, h, D)
+            expected = _mean_of_visible_values(value[1:], visible, output.shape[2])[:, :, masked[layer]]
+            if not _close(expected if mode == "uniform" else torch.zeros_like(found), found, tolerance):
+                inexact.append(layer)
+
+    remove = install_paired_mask(model, heads, mode, observe=check_heads)
+    try:
+        hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state  # (2, T, C)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise refusal(model_type, f"the paired pass fails in it ({str(error).splitlines()[0][:120]})") from error
+    finally:
+        remove()
+    num_layers = model.config.get_text_config().num_hidden_layers
+    if layers_seen != set(range(num_layers)):
+        missing = sorted(set(range(num_layers)) - layers_seen)
+        raise refusal(model_type, f"the attention of {len(missing)} of its {num_layers} layers cannot be reached")
+    if inexact:
+        raise refusal(model_type, f"the masked heads of layers {inexact[:5]} are not what mode {mode!r} says")
+    if hidden.shape[0] != 2 or not _close(own, logits_function(model)(hidden[:1]).float(), tolerance):
+        raise refusal(model_type, "its unmasked rows in the paired pass differ from the model by itself")
+
+
+def _mean_of_visible_values(value: Tensor, visible: Tensor | None, num_heads: int) -> Tensor:
+    """Running means (B, T, H, D) of value (B, G, T, D) over the positions that each one sees."""
+    num_tokens = value.shape[2]
+    if visible is None:
+        visible = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=value.device).tril()
+    weights = visible.float() / visible.float().sum(-1, keepdim=True)  # (..., T, T)
+    means = weights @ value.float()  # (B, G, T, D)
+    return means.repeat_interleave(num_heads // value.shape[1], dim=1).transpose(1, 2)
+
+
+def _close(expected: Tensor, found: Tensor, tolerance: float) -> bool:
+    """Whether the largest difference is within tolerance of the largest value."""
+    scale = expected.float().abs().max().clamp_min(1e-6)
+    return bool((expected.float() - found.float()).abs().max() <= tolerance * scale)

@@ -1,0 +1,65 @@
+"""Heads as files and settings: a `layer,head` line each, checked against the model that they belong to."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from udfs.attention import Head
+
+LINE = re.compile(r"^\s*(\d+)\s*,\s*(\d+)\s*$")
+
+
+def read_heads_file(path: str | Path) -> list[Head]:
+    """The heads of a text file with a `layer,head` line each, sorted; blank lines and # comments are skipped.
+
+    Raises ValueError for a file that is missing or empty, a line of another form, and a head named twice.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"heads file {path} cannot be read: {error}; detect-heads --heads-file writes one") from error
+    heads: list[Head] = []
+    for number, line in enumerate(lines, start=1):
+        content = line.split("#", 1)[0]
+        if not content.strip():
+            continue
+        match = LINE.match(content)
+        if match is None:
+            raise ValueError(
+                f"{path}, line {number} is {line.strip()[:60]!r}; each line must be layer,head, such as 18,6"
+            )
+        head = (int(match[1]), int(match[2]))
+        if head in heads:
+            raise ValueError(f"{path}, line {number} names layer {head[0]}, head {head[1]} a second time; remove it")
+        heads.append(head)
+    if not heads:
+        raise ValueError(f"heads file {path} names no head; write a layer,head line for each, such as 18,6")
+    return sorted(heads)
+
+
+def write_heads_file(path: str | Path, heads: Iterable[Head], header: str) -> None:
+    """Write header as a comment, then a `layer,head` line for each head, in order."""
+    lines = [f"# {header}", *(f"{layer},{head}" for layer, head in sorted(heads))]
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def check_heads(heads: Iterable[Head], model_id: str, num_layers: int, num_heads: int) -> None:
+    """Raise ValueError, naming the first head that the model does not have."""
+    for layer, head in heads:
+        if not (0 <= layer < num_layers and 0 <= head < num_heads):
+            raise ValueError(
+                f"head mask names layer {layer}, head {head}, but {model_id} has {num_layers} layers "
+                f"of {num_heads} heads, counted from 0; detect the heads of this model first: "
+                "attention-influence detect-heads --model ..."
+            )
+
+
+def mask_identity(model_id: str, heads: Iterable[Head]) -> str:
+    """A mask's id: 16 hex digits that depend on the model and the set of heads alone."""
+    text = model_id + ";" + ";".join(f"{layer},{head}" for layer, head in sorted(heads))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,42 @@
+"""Token windows of a whole document: nothing is truncated, and each starts as the tokenizer starts a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of a document: the token ids the model reads, the special ones at its start included."""
+
+    document: int
+    token_ids: list[int]
+
+    @property
+    def num_predicted_tokens(self) -> int:
+        """Tokens that have a predecessor to be predicted from."""
+        return len(self.token_ids) - 1
+
+
+def start_tokens(tokenizer: Any) -> list[int]:
+    """The special tokens that the tokenizer puts before a text, such as a BOS; often none."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full = tokenizer("a", add_special_tokens=True)["input_ids"]
+    for start in range(len(full) - len(plain) + 1):
+        if full[start : start + len(plain)] == plain:
+            return list(full[:start])
+    raise ValueError("the tokenizer changes the text's own tokens when it adds special ones; it cannot be used")
+
+
+def text_windows(document: int, token_ids: list[int], start: list[int], window: int) -> list[Window]:
+    """Non-overlapping windows of at most `window` positions, each starting with the start tokens.
+
+    Without start tokens the first token of each window has nothing to be predicted from; a last window
+    that holds only such a token is left out, since it has no loss (ours; the paper is silent).
+    """
+    size = window - len(start)
+    if size < 2:
+        raise ValueError(f"a window of {window} tokens has no room for text; use at least {len(start) + 2}")
+    pieces = (start + token_ids[begin : begin + size] for begin in range(0, len(token_ids), size))
+    return [Window(document, piece) for piece in pieces if len(piece) > 1]
