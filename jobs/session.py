@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -50,6 +51,8 @@ def local_session(
     from pyspark.sql import SparkSession
 
     require_java()
+    # It logs, with two stack traces, the error that is raised to the caller anyway.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     builder = SparkSession.builder.master(master).appName(app_name)
     for key, value in {**_local_conf(java_options), **(conf or {})}.items():

@@ -76,6 +76,8 @@ class Namespace:
         from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
 
+        if self.folder:
+            _refuse_read_only(f"{self.folder}/{contract.name}")
         try:
             self._create_schema(spark)
             create_table(spark, contract, self.identifier(contract.name))
@@ -90,8 +92,9 @@ class Namespace:
         identifier = self.identifier(contract.name)
         table = _find(spark, identifier)
         if table is None:
+            folder = f" (or is it the folder ./{self}?)" if self.schema_parts and os.path.isdir(str(self)) else ""
             raise ValueError(
-                f"namespace {self} has no {contract.name} table; make it first: "
+                f"namespace {self}{folder} has no {contract.name} table; make it first: "
                 f"attention-influence {contract.made_by} --namespace {self} ..."
             )
         check_schema(table.schema, contract, identifier)
@@ -124,8 +127,7 @@ class Namespace:
         schema = ".".join(quote_name(part) for part in self.schema_parts)
         if spark.catalog.databaseExists(schema):
             return
-        in_memory = spark.conf.get("spark.sql.catalogImplementation", "hive") == "in-memory"
-        if in_memory and len(self.schema_parts) == 1:
+        if len(self.schema_parts) == 1 and spark.conf.get("spark.sql.catalogImplementation") == "in-memory":
             raise ValueError(
                 f"namespace {self} would be a schema, but this Spark forgets schemas when it ends; "
                 f"for a folder, write --namespace ./{self}"
@@ -162,16 +164,24 @@ def reason(error: Exception) -> str:
     return re.sub(r"\s*SQLSTATE: \w+\s*$", "", first).strip().rstrip(".")
 
 
+def _refuse_read_only(folder: str) -> None:
+    """A table that is there already would be missed by creating it, and the job would fail at its end."""
+    path = re.sub("^file:/+", "/", folder)
+    if os.path.isdir(path) and not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise ValueError(f"{path} cannot be written by this user; name another folder with --namespace")
+
+
 def _find(spark: SparkSession, identifier: str) -> DataFrame | None:
-    from pyspark.errors import AnalysisException
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
 
     try:
         table = spark.table(identifier)
         _: Any = table.schema  # Spark Connect looks the table up no earlier.
-    except AnalysisException as error:
-        if error.getCondition() in _NO_TABLE:
+    except (Py4JError, PySparkException) as error:
+        if isinstance(error, PySparkException) and error.getCondition() in _NO_TABLE:
             return None
-        raise
+        raise ValueError(f"table {identifier} cannot be read: {reason(error)}") from error
     return table
 
 
