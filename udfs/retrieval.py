@@ -1,0 +1,173 @@
+"""Which heads retrieve: how often a head's attention points at the very token that the answer emits next.
+
+Source: Wu et al., arXiv:2404.15574; probes of arXiv:2505.07293. One teacher-forced forward a probe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from udfs.attention import Head, install_observer
+from udfs.loss import logits_function
+from udfs.windows import start_tokens
+
+# Wu et al. call a head a retrieval head from this score upwards; at chance a head stays far below it.
+RETRIEVES = 0.1
+# A probe of which the model gets no more than half of the answer's tokens says nothing about how it retrieves (ours).
+MIN_ACCURACY = 0.5
+
+
+@dataclass(frozen=True)
+class ProbeTokens:
+    """A probe as the model reads it.
+
+    token_ids holds prompt and answer; answer_begin is the position of the answer's first token, and runs to
+    the end; the queried value's tokens in the context are positions span_begin to span_end, end exclusive.
+    """
+
+    token_ids: list[int]
+    answer_begin: int
+    span_begin: int
+    span_end: int
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What each head copied of a probe's answer, retrieval_scores[layer][head] in [0, 1], and the model's own success."""
+
+    num_answer_tokens: int
+    num_correct: int
+    retrieval_scores: list[list[float]]
+
+    @property
+    def answered(self) -> bool:
+        """Whether the model got more than half of the answer right."""
+        return self.num_correct > MIN_ACCURACY * self.num_answer_tokens
+
+
+def tokenize_probe(tokenizer: Any, prompt: str, answer: str, value_start: int, value_end: int) -> ProbeTokens:
+    """The probe's tokens, with answer and value found by character offsets.
+
+    Prompt and answer are tokenised together, as the model would read them; tokenised apart, the tokens at
+    the boundary, and with them every position after it, would be others. value_start and value_end are
+    characters of the prompt. Raises ValueError when the value is not in the prompt at that place.
+    """
+    if prompt[value_start:value_end] != answer:
+        raise ValueError(
+            f"characters {value_start} to {value_end} of the prompt are not the answer; make the probes anew: "
+            "attention-influence probes"
+        )
+    encoded = tokenizer(prompt + answer, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    start = start_tokens(tokenizer)
+    offsets = encoded["offset_mapping"]
+    answer_positions = [i for i, (_, end) in enumerate(offsets) if end > len(prompt)]
+    span = [i for i, (begin, end) in enumerate(offsets) if begin < value_end and end > value_start]
+    return ProbeTokens(
+        token_ids=[*start, *encoded["input_ids"]],
+        answer_begin=len(start) + answer_positions[0],
+        span_begin=len(start) + span[0],
+        span_end=len(start) + span[-1] + 1,
+    )
+
+
+@torch.inference_mode()
+def copy_scores(model: Any, probe: ProbeTokens) -> CopyResult:
+    """The retrieval score of every head on one probe, from one forward in the model's dtype.
+
+    Only the argmax of float32 q·k over the visible keys is taken, and only for the answer's rows: no attention
+    matrix is kept. Row t-1 predicts token t, so that is the row whose argmax must hold token t.
+    """
+    device = next(model.parameters()).device
+    token_ids = torch.tensor(probe.token_ids, device=device)  # (T,)
+    rows = slice(probe.answer_begin - 1, len(probe.token_ids) - 1)
+    answer = token_ids[probe.answer_begin :]  # (N,)
+    by_layer: dict[int, list[float]] = {}
+
+    def observe(layer: int, query: Tensor, key: Tensor, _value: Tensor, visible: Tensor | None, _out: Tensor) -> None:
+        attended = _most_attended(query[0], key[0], rows, None if visible is None else visible[0, 0])  # (H, N)
+        by_layer[layer] = _copied_share(attended, token_ids, answer, probe.span_begin, probe.span_end)
+
+    remove = install_observer(model, observe)
+    try:
+        hidden = model.base_model(input_ids=token_ids[None], use_cache=False).last_hidden_state  # (1, T, C)
+    finally:
+        remove()
+    predicted = logits_function(model)(hidden[0, rows]).argmax(-1)  # (N,)
+    return CopyResult(
+        num_answer_tokens=len(answer),
+        num_correct=int((predicted == answer).sum()),
+        retrieval_scores=[by_layer[layer] for layer in sorted(by_layer)],
+    )
+
+
+def select_retrieval_heads(scores: Mapping[Head, float], top_fraction: float) -> list[Head]:
+    """The ceil(top_fraction * heads) heads with the highest scores, ties by layer and head; sorted.
+
+    Raises ValueError when top_fraction is not in (0, 1], when no head retrieves, and when fewer heads copied
+    anything at all than were asked for: among heads that all score 0 a choice would be arbitrary.
+    """
+    if not 0 < top_fraction <= 1:
+        raise ValueError(f"--top-fraction is {top_fraction}; it must be above 0 and at most 1 (the paper's is 0.05)")
+    best = max(scores.values(), default=0.0)
+    if best < RETRIEVES:
+        raise ValueError(
+            f"no head of this model retrieves: the best retrieval score is {best:.3f}, at chance, where a retrieval "
+            f"head has {RETRIEVES} or more; no mask is written. Use a model that answers the probes"
+        )
+    # Rounded first: 0.07 * 100 is a little more than 7, and would give an eighth head.
+    num_heads = math.ceil(round(top_fraction * len(scores), 9))
+    num_copying = sum(score > 0 for score in scores.values())
+    if num_copying < num_heads:
+        raise ValueError(
+            f"--top-fraction {top_fraction} asks for {num_heads} heads, but only {num_copying} of {len(scores)} copied "
+            f"anything; use --top-fraction {num_copying / len(scores):.4f} or less, or more probes"
+        )
+    ranked = sorted(scores, key=lambda head: (-scores[head], head))
+    return sorted(ranked[:num_heads])
+
+
+def _most_attended(query: Tensor, key: Tensor, rows: slice, visible: Tensor | None) -> Tensor:
+    """Positions (H, N) of the highest score of each head in the N given rows; query (H, T, D), key (G, T, D).
+
+    The scaling of the scores is positive and the same for all keys, so it does not move the argmax.
+    """
+    num_heads, num_tokens, _ = query.shape
+    if visible is None:
+        visible = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=query.device).tril()
+    # Sixteen-bit scores tie, and a tie moves the argmax.
+    keys = key.float().repeat_interleave(num_heads // key.shape[0], dim=0)  # (H, T, D)
+    scores = query[:, rows].float() @ keys.transpose(1, 2)  # (H, N, T)
+    return scores.masked_fill(~visible[rows], -torch.inf).argmax(-1)
+
+
+def _copied_share(attended: Tensor, token_ids: Tensor, answer: Tensor, span_begin: int, span_end: int) -> list[float]:
+    """For each head, the share of the answer's distinct tokens that it copied, from attended positions (H, N).
+
+    A head copies a token when the position it attends to most holds that token and lies in the queried
+    value: the same token elsewhere in the prompt is no retrieval. Sets, as in the source: |g ∩ k| / |k|.
+    """
+    in_span = (attended >= span_begin) & (attended < span_end)
+    copied = in_span & (token_ids[attended] == answer)  # (H, N)
+    distinct, index = torch.unique(answer, return_inverse=True)
+    found = torch.zeros(len(attended), len(distinct), dtype=torch.bool, device=answer.device)
+    for step in range(len(answer)):
+        found[:, index[step]] |= copied[:, step]
+    return found.double().mean(1).tolist()
+
+
+def mean_scores(results: Sequence[CopyResult]) -> dict[Head, float]:
+    """Each head's mean retrieval score over the probes that the model answered."""
+    answered = [result for result in results if result.answered]
+    if not answered:
+        raise ValueError(
+            f"the model answered none of {len(results)} probes (more than half of the answer's tokens right); "
+            "use shorter probes (--probe-tokens) or a model that can follow them"
+        )
+    means = torch.tensor([result.retrieval_scores for result in answered], dtype=torch.float64).mean(0)  # (L, H)
+    return {(layer, head): float(means[layer, head]) for layer in range(len(means)) for head in range(len(means[0]))}
