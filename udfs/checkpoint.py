@@ -21,7 +21,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from udfs.architectures import check_architecture
+from udfs.architectures import check_architecture, max_exact_window
 
 HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel")
@@ -33,7 +33,8 @@ class Checkpoint:
     """What identifies a model and what the jobs need to know of it before loading it.
 
     name is what the user wrote, without the revision; path is what transformers loads (a folder, or the
-    hub id); weights_hash and tokenizer_hash change when, and only when, the results may.
+    hub id); weights_hash and tokenizer_hash change when, and only when, the results may; max_positions is the
+    longest text, in tokens, that the model reads exactly.
     """
 
     name: str
@@ -78,7 +79,7 @@ def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpo
         model_type=text_config.model_type,
         num_layers=text_config.num_hidden_layers,
         num_heads=text_config.num_attention_heads,
-        max_positions=text_config.max_position_embeddings,
+        max_positions=max_exact_window(text_config),
         vocab_size=text_config.vocab_size,
     )
     return _with_tokenizer_hash(checkpoint)

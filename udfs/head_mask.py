@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from schemas.identity import identity
 from udfs.attention import Head
 
 LINE = re.compile(r"^\s*(\d+)\s*,\s*(\d+)\s*$")
@@ -61,5 +61,4 @@ def check_heads(heads: Iterable[Head], model_id: str, num_layers: int, num_heads
 
 def mask_identity(model_id: str, heads: Iterable[Head]) -> str:
     """A mask's id: 16 hex digits that depend on the model and the set of heads alone."""
-    text = model_id + ";" + ";".join(f"{layer},{head}" for layer, head in sorted(heads))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return identity(model_id, *(f"{layer},{head}" for layer, head in sorted(heads)))

@@ -39,7 +39,7 @@ class ProbeTokens:
 
 @dataclass(frozen=True)
 class CopyResult:
-    """What each head copied of a probe's answer, retrieval_scores[layer][head] in [0, 1], and the model's own success."""
+    """What each head copied of a probe's answer, retrieval_scores[layer][head] in [0, 1], and the model's success."""
 
     num_answer_tokens: int
     num_correct: int

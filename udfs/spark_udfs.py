@@ -68,7 +68,7 @@ def paired_score_udf(spec: ScorerSpec) -> Any:
         for scores in scorer.score_stream(batch.tolist() for batch in batches):
             yield pd.DataFrame.from_records([asdict(score) for score in scores])
 
-    return pandas_udf(score, SCORE_TYPE).asNondeterministic()
+    return pandas_udf(score, SCORE_TYPE).asNondeterministic()  # type: ignore[call-overload]
 
 
 def copy_score_udf(spec: ModelSpec) -> Any:
@@ -80,7 +80,7 @@ def copy_score_udf(spec: ModelSpec) -> Any:
             probes = [tokenize_probe(tokenizer, *values) for values in zip(*columns, strict=True)]
             yield pd.DataFrame.from_records([asdict(copy_scores(model, probe)) for probe in probes])
 
-    return pandas_udf(score, COPY_TYPE).asNondeterministic()
+    return pandas_udf(score, COPY_TYPE).asNondeterministic()  # type: ignore[call-overload]
 
 
 def task_device() -> str:

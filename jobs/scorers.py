@@ -1,0 +1,102 @@
+"""A scorer: everything that a score depends on besides the text, with an id that changes when any of it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jobs.tables import Namespace
+from schemas import head_masks, scorers
+from schemas.identity import identity
+from udfs.attention import Head, MaskMode
+from udfs.checkpoint import Checkpoint
+from udfs.head_mask import check_heads, mask_identity, read_heads_file
+from udfs.paired import SCORING_VERSION
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model, a mask and how they are used. dtype is float32, bfloat16 or float16; window is in tokens."""
+
+    checkpoint: Checkpoint
+    heads: tuple[Head, ...]
+    mask_mode: MaskMode
+    window: int
+    dtype: str
+
+    @property
+    def mask_id(self) -> str:
+        """The mask's id in head_masks."""
+        return mask_identity(self.checkpoint.model_id, self.heads)
+
+    @property
+    def scorer_id(self) -> str:
+        """The scorer's id in scorers."""
+        model = self.checkpoint
+        parts = (model.weights_hash, model.tokenizer_hash, self.mask_id, self.mask_mode, str(self.window), self.dtype)
+        return identity(*parts, str(SCORING_VERSION))
+
+    def record(self, spark: SparkSession, namespace: Namespace) -> None:
+        """Add the scorer, and its mask if that came from a file, to their tables unless they are there."""
+        model, now = self.checkpoint, datetime.now(UTC)
+        mask = (self.mask_id, model.model_id, None, list(self.heads), None, now)
+        hashes = (model.weights_hash, model.tokenizer_hash)
+        use = (self.mask_id, self.mask_mode, self.window, self.dtype, SCORING_VERSION)
+        scorer = (self.scorer_id, model.model_id, model.name, *hashes, *use, now)
+        rows: list[tuple[Any, str, tuple[Any, ...]]] = [
+            (head_masks.TABLE, "mask_id", mask),
+            (scorers.TABLE, "scorer_id", scorer),
+        ]
+        for table, key, row in rows:
+            namespace.create(spark, table)
+            known = namespace.read(spark, table)
+            if known.filter(known[key] == row[0]).isEmpty():
+                namespace.append(spark.createDataFrame([row], table.schema), table)
+
+
+def choose_heads(
+    spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None, heads_file: str | None
+) -> tuple[Head, ...]:
+    """The heads of the mask with this id, or of the file, or of the newest mask of this model.
+
+    Raises ValueError for both at once, for a mask that is missing or of another model, and for heads that the
+    model does not have.
+    """
+    if mask_id and heads_file:
+        raise ValueError(f"--mask-id {mask_id} and --heads-file {heads_file} both name a mask; give one of them")
+    if heads_file:
+        heads = read_heads_file(heads_file)
+    else:
+        masks = namespace.read(spark, head_masks.TABLE)
+        wanted = masks.mask_id == mask_id if mask_id else masks.model_id == checkpoint.model_id
+        row = masks.filter(wanted).orderBy(masks.created_at.desc(), masks.mask_id).first()
+        if row is None:
+            missing = f"mask {mask_id!r}" if mask_id else f"mask of {checkpoint.model_id}"
+            raise ValueError(
+                f"namespace {namespace} has no {missing}; detect the heads first: "
+                f"attention-influence detect-heads --model {checkpoint.name}"
+            )
+        if row["model_id"] != checkpoint.model_id:
+            raise ValueError(
+                f"mask {mask_id} is of {row['model_id']}, not of {checkpoint.model_id}; name one of its own"
+            )
+        heads = [(head["layer"], head["head"]) for head in row["heads"]]
+    check_heads(heads, checkpoint.model_id, checkpoint.num_layers, checkpoint.num_heads)
+    return tuple(sorted(heads))
+
+
+def choose_dtype(spark: SparkSession, asked: str) -> str:
+    """The number format that was asked for; for auto, 16 bits where tasks have a GPU, else float32.
+
+    The driver decides, so that all workers agree and the scorer's id says which it is.
+    """
+    import torch
+
+    if asked != "auto":
+        return asked
+    has_gpu = torch.cuda.is_available() or bool(spark.conf.get("spark.task.resource.gpu.amount", ""))
+    return "bfloat16" if has_gpu else "float32"

@@ -1,0 +1,47 @@
+"""How many tasks run the model at a time, and with how many threads each."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def num_tasks(spark: SparkSession, asked: int | None) -> int:
+    """Tasks to cut the work into: what was asked, else one on a single machine, else Spark's shuffle partitions.
+
+    On one machine a second copy of the model gains nothing over a second thread, and costs its memory. On a
+    cluster many small tasks cost nothing either: a worker keeps its model from one to the next.
+    """
+    if asked is not None:
+        return asked
+    return 1 if _is_local(spark) else int(spark.conf.get("spark.sql.shuffle.partitions") or 200)
+
+
+def threads_per_task(spark: SparkSession, tasks: int) -> int | None:
+    """CPU threads for each task on a single machine; None on a cluster, where spark.task.cpus says it."""
+    return max(1, (os.cpu_count() or 1) // tasks) if _is_local(spark) else None
+
+
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """Raise a ValueError that stopped a Python worker as that ValueError, without its Java and Python stacks."""
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        message = re.search(r"^ValueError: (.+)$", str(error), re.MULTILINE)
+        if message is None:
+            raise
+        raise ValueError(message[1]) from error
+
+
+def _is_local(spark: SparkSession) -> bool:
+    master = spark.conf.get("spark.master", "") or ""
+    return master == "local" or master.startswith("local[")

@@ -1,0 +1,183 @@
+"""Retrieval probes: look-ups in a JSON object that a model answers by copying, METHOD.md step 1.
+
+Source: arXiv:2505.07293. Choices that the paper leaves open: values of 5 to 30 tokens, keys over A-Z a-z 0-9,
+demonstrations that are pairs of the same object and never the queried one, and a seed for everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+from udfs.sentences import draw_sentence
+
+KEY_ALPHABET = string.ascii_letters + string.digits
+KEY_LENGTH = 32
+MIN_VALUE_TOKENS = 5
+MAX_VALUE_TOKENS = 30
+
+# The answers repeat the object's own `"key": "value` line. SmolLM2-135M then copies 0.91 of the answer's tokens
+# at 900 tokens a probe, and 0.27 when the queried pair is taken out of the object (16 probes).
+INSTRUCTION = "Look up each key in the JSON object and copy its value.\n\n"
+
+_PAIRS_DRAWN_AT_ONCE = 32
+_DRAWS_BEFORE_GIVING_UP = 20
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One look-up: prompt ends right before answer, and prompt[value_start:value_end] == answer.
+
+    value_start and value_end are character offsets of the queried value inside the JSON object, end exclusive;
+    num_pairs counts the object's pairs; num_tokens counts prompt + answer, tokenised together.
+    """
+
+    probe_id: str
+    prompt: str
+    answer: str
+    num_pairs: int
+    seed: int
+    value_start: int
+    value_end: int
+    num_tokens: int
+
+
+class _Pair(NamedTuple):
+    key: str
+    value: str
+    num_tokens: int  # of the pair's line, tokenised alone
+    place: float  # pairs stand in the object in this order, so that every position is equally likely
+
+    @property
+    def line(self) -> str:
+        return f'"{self.key}": "{self.value}"'
+
+
+def make_probes(
+    tokenizer: Any,
+    num_probes: int,
+    probe_tokens: int,
+    seed: int,
+    num_demonstrations: int = 3,
+    *,
+    max_positions: int | None = None,
+    tokenizer_id: str | None = None,
+) -> Iterator[Probe]:
+    """num_probes probes, each with as many pairs as fit into probe_tokens tokens of tokenizer; made one by one.
+
+    Probe i depends on the other arguments and i alone, not on num_probes. tokenizer is a transformers tokenizer;
+    tokenizer_id goes into the probe ids (default: its name_or_path). Raises ValueError, before the first probe,
+    if probe_tokens exceeds max_positions (the model's context) or holds no query with its demonstrations.
+    """
+    if num_probes < 1:
+        raise ValueError(f"num_probes is {num_probes}; ask for at least 1")
+    if num_demonstrations < 0:
+        raise ValueError(f"num_demonstrations is {num_demonstrations}; it must be 0 or more")
+    if max_positions is not None and probe_tokens > max_positions:
+        raise ValueError(
+            f"probe_tokens is {probe_tokens}, but the model's context holds {max_positions} tokens; "
+            f"set probe_tokens to {max_positions} or less"
+        )
+    name = str(tokenizer.name_or_path) if tokenizer_id is None else tokenizer_id
+    probes = (_make_probe(tokenizer, name, i, probe_tokens, seed, num_demonstrations) for i in range(num_probes))
+    return chain([next(probes)], probes)
+
+
+def _make_probe(
+    tokenizer: Any, tokenizer_id: str, index: int, probe_tokens: int, seed: int, num_demonstrations: int
+) -> Probe:
+    """Probe number index of this seed."""
+    stream = _draw_pairs(tokenizer, random.Random(f"{seed}/{index}"))
+    pairs, num_tokens = _fill(tokenizer, stream, probe_tokens, num_demonstrations)
+    prompt, answer, value_start = _lay_out(pairs, num_demonstrations)
+    parts = (tokenizer_id, seed, index, probe_tokens, num_demonstrations, prompt, answer)
+    return Probe(
+        probe_id=hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32],
+        prompt=prompt,
+        answer=answer,
+        num_pairs=len(pairs),
+        seed=seed,
+        value_start=value_start,
+        value_end=value_start + len(answer),
+        num_tokens=num_tokens,
+    )
+
+
+def _draw_pairs(tokenizer: Any, rng: random.Random) -> Iterator[_Pair]:
+    """Endless pairs with distinct keys and values; the values have 5 to 30 tokens."""
+    seen: set[str] = set()
+    while True:
+        drawn = dict.fromkeys(draw_sentence(rng) for _ in range(_PAIRS_DRAWN_AT_ONCE))
+        values = [
+            value
+            for value in drawn
+            if value not in seen and MIN_VALUE_TOKENS <= _count_piece(tokenizer, value) <= MAX_VALUE_TOKENS
+        ]
+        if not values:
+            raise ValueError(
+                f"of {_PAIRS_DRAWN_AT_ONCE} English sentences none has {MIN_VALUE_TOKENS} to {MAX_VALUE_TOKENS} tokens "
+                f"under tokenizer {tokenizer.name_or_path!r}; name a model whose tokenizer was trained on English"
+            )
+        seen.update(values)
+        for value in values:
+            pair = _Pair("".join(rng.choices(KEY_ALPHABET, k=KEY_LENGTH)), value, 0, rng.random())
+            yield pair._replace(num_tokens=_count_piece(tokenizer, pair.line + ",\n"))
+
+
+def _fill(
+    tokenizer: Any, stream: Iterator[_Pair], probe_tokens: int, num_demonstrations: int
+) -> tuple[list[_Pair], int]:
+    """The queried pair, its demonstrations and as many further pairs as fit; and the tokens of it all."""
+
+    def count(num_pairs: int) -> int:
+        prompt, answer, _ = _lay_out(pairs[:num_pairs], num_demonstrations)
+        return len(tokenizer(prompt + answer).input_ids)
+
+    smallest = num_demonstrations + 1
+    too_long: list[int] = []
+    while len(too_long) < _DRAWS_BEFORE_GIVING_UP:
+        pairs = list(islice(stream, smallest))
+        estimate = count(smallest)
+        if estimate <= probe_tokens:
+            break
+        too_long.append(estimate)
+    else:
+        raise ValueError(
+            f"probe_tokens is {probe_tokens}, but {num_demonstrations} demonstrations and a query need about "
+            f"{max(too_long)} tokens of this tokenizer; set probe_tokens to {max(too_long)} or more"
+        )
+    while estimate <= probe_tokens:
+        pairs.append(next(stream))
+        estimate += pairs[-1].num_tokens
+    # Pieces tokenised alone need not add up to the whole: the whole text decides.
+    fitting = len(pairs) - 1
+    while count(fitting) > probe_tokens:
+        fitting -= 1
+    while count(fitting + 1) <= probe_tokens:
+        fitting += 1
+        pairs.extend(islice(stream, fitting + 1 - len(pairs)))
+    return pairs[:fitting], count(fitting)
+
+
+def _lay_out(pairs: list[_Pair], num_demonstrations: int) -> tuple[str, str, int]:
+    """(prompt, answer, first character of the queried value): pairs[0] is queried, the next are demonstrated."""
+    query, demonstrations = pairs[0], pairs[1 : num_demonstrations + 1]
+    ordered = sorted(pairs, key=lambda pair: pair.place)
+    context = "{\n" + ",\n".join(pair.line for pair in ordered) + "\n}"
+    found = json.loads(context, object_pairs_hook=list)
+    assert found == [[p.key, p.value] for p in ordered] or found == [(p.key, p.value) for p in ordered]
+    opening = f'"{query.key}": "'
+    value_start = len(INSTRUCTION) + context.index(opening) + len(opening)
+    demonstrated = "".join(pair.line + "\n" for pair in demonstrations)
+    # The quote closes the prompt so that the answer starts a token of its own, the same as in the object.
+    return f"{INSTRUCTION}{context}\n\n{demonstrated}{opening}", query.value, value_start
+
+
+def _count_piece(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False).input_ids)
