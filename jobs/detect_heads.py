@@ -105,7 +105,8 @@ def choose_probes(table: DataFrame, checkpoint: Checkpoint, limit: int | None) -
     if longest[0] > checkpoint.max_positions:
         raise ValueError(
             f"a probe of {longest[0]} tokens does not fit into the {checkpoint.max_positions} that "
-            f"{checkpoint.model_id} reads; make shorter ones: attention-influence probes --probe-tokens {checkpoint.max_positions}"
+            f"{checkpoint.model_id} reads; make shorter ones: "
+            f"attention-influence probes --probe-tokens {checkpoint.max_positions}"
         )
     return chosen.limit(limit) if limit else chosen
 

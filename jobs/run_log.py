@@ -18,6 +18,8 @@ from schemas.scores import STATUSES
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+FAILURES = "SELECT doc_id, error_class, error_message FROM scores WHERE status = 'failed'"
+
 
 @dataclass
 class RunLog:
@@ -87,8 +89,5 @@ class RunLog:
         rate = f", {self.num_tokens:,} tokens at {self.tokens_per_second:,.0f} a second" if self.num_tokens else ""
         lines = [f"run {self.run_id} of scorer {self.scorer_id}: {counts}{rate}"]
         if self.by_status["failed"]:
-            lines.append(
-                f"  why some failed: attention-influence sql --namespace {self.namespace} "
-                f'"SELECT doc_id, error_class, error_message FROM scores WHERE error_class IS NOT NULL"'
-            )
+            lines.append(f'  why some failed: attention-influence sql --namespace {self.namespace} "{FAILURES}"')
         return "\n".join(lines)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from udfs.checkpoint import Checkpoint
 
 # Measured: a small Delta test takes 1.9 s with these, 9.4 s with Spark's defaults.
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss4m"
@@ -34,6 +36,30 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.stop()
 
 
+@pytest.fixture(scope="session")
+def smollm2_path() -> str:
+    """The GGUF file of SmolLM2-135M-Instruct, which make setup installs."""
+    from jobs.demo_model import demo_model_path
+
+    return demo_model_path()
+
+
+@pytest.fixture(scope="session")
+def smollm2_checkpoint(smollm2_path: str) -> Checkpoint:
+    """SmolLM2-135M-Instruct, converted to safetensors once a machine."""
+    from udfs.checkpoint import resolve_checkpoint
+
+    return resolve_checkpoint(smollm2_path)
+
+
+@pytest.fixture(scope="session")
+def smollm2_tokenizer(smollm2_checkpoint: Checkpoint) -> Any:
+    """The tokenizer of SmolLM2-135M-Instruct."""
+    from udfs.checkpoint import load_tokenizer
+
+    return load_tokenizer(smollm2_checkpoint)
+
+
 @pytest.fixture
 def namespace(tmp_path: Path) -> str:
     """A folder that does not exist yet, as --namespace takes it."""
@@ -43,5 +69,8 @@ def namespace(tmp_path: Path) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts a JVM, so that -m "not spark" leaves it out."""
     for item in items:
-        if "spark" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "spark" in fixtures:
             item.add_marker("spark")
+        if "smollm2_path" in fixtures:
+            item.add_marker("real_model")
