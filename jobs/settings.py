@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -34,6 +35,8 @@ STAGES = {
     "demo": "run everything on a small real corpus and model, and show what came out",
 }
 ENV_PREFIX = "ATTENTION_INFLUENCE_"
+# What stands for no value in a flag; the usual None would take a domain called None from its documents.
+NO_VALUE = "\0"
 
 _yaml_values: ContextVar[dict[str, Any]] = ContextVar("yaml_values", default={})  # noqa: B039 - never changed
 Settings = TypeVar("Settings", bound="StageSettings")
@@ -53,8 +56,7 @@ class StageSettings(BaseSettings):
         cli_hide_none_type=True,
         cli_implicit_flags="toggle",
         cli_kebab_case=True,
-        # Otherwise a domain called None would be no domain.
-        cli_parse_none_str="\0",
+        cli_parse_none_str=NO_VALUE,
     )
 
     namespace: str = Field(
@@ -149,10 +151,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Flags with their defaults, but none where not giving the flag is the default."""
+    """The stage's own flags first, with their defaults where there are any."""
+
+    def add_usage(self, usage: Any, actions: Iterable[argparse.Action], *rest: Any, **named: Any) -> None:
+        super().add_usage(usage, self._own_first(actions), *rest, **named)
+
+    def add_arguments(self, actions: Iterable[argparse.Action]) -> None:
+        super().add_arguments(self._own_first(actions))
+
+    def _own_first(self, actions: Iterable[argparse.Action]) -> list[argparse.Action]:
+        shared = {f"--{name}" for name in StageSettings.model_fields}
+        return sorted(actions, key=lambda action: bool(shared & set(action.option_strings)))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return super()._fill_text(inspect.cleandoc(text), width, indent)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return re.sub(r" \(default: (None|False)\)$", "", action.help or "")
+        return re.sub(rf" \(default: ({NO_VALUE}|None|False)\)$", "", action.help or "")
 
 
 def _config_path(arguments: list[str]) -> str | None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from schemas.contract import TableContract, check_schema, create_table, quote_name, quote_text
+from schemas.quoting import quote_name, quote_text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+    from schemas.contract import TableContract
 
 _HOSTILE = re.compile(r"[\"'`;\x00-\x1f\x7f]")
 _NAME = re.compile(r"[\w-]+\Z")
@@ -44,7 +47,7 @@ class Namespace:
         """
         _refuse_hostile(text, "--namespace")
         if "/" in text or text in (".", "..", "~"):
-            return cls(folder=_absolute(text))
+            return cls(folder=absolute_path(text))
         parts = tuple(text.split("."))
         if len(parts) > 2 or not all(_NAME.match(part) for part in parts):
             raise ValueError(
@@ -66,31 +69,43 @@ class Namespace:
 
     def exists(self, spark: SparkSession, table_name: str) -> bool:
         """Whether the namespace holds that table."""
-        return _find(spark, self.identifier(table_name)) is not None
+        return find_table(spark, self.identifier(table_name)) is not None
+
+    def table_names(self, spark: SparkSession) -> list[str]:
+        """The names of the tables that the namespace holds, in order.
+
+        Spark cannot list a folder that is not on this machine: there, the known ones that exist.
+        """
+        if self.schema_parts:
+            schema = ".".join(quote_name(part) for part in self.schema_parts)
+            with spark_reasons(f"namespace {self} cannot be read"):
+                found = [row["tableName"] for row in spark.sql(f"show tables in {schema}").collect()]
+        elif os.path.isdir(local := _local(self.folder)):
+            found = [name for name in os.listdir(local) if os.path.isdir(f"{local}/{name}/_delta_log")]
+        else:
+            found = [name for name in known_tables() if self.exists(spark, name)]
+        return sorted(name for name in found if _NAME.match(name))
 
     def create(self, spark: SparkSession, contract: TableContract) -> None:
         """Create the table where it is missing, with its schema; call it before any work.
 
         Raises ValueError where the namespace cannot be written, or holds another table of this name.
         """
-        from py4j.protocol import Py4JError
-        from pyspark.errors import PySparkException
+        from schemas.contract import create_table
 
         if self.folder:
             _refuse_read_only(f"{self.folder}/{contract.name}")
-        try:
+        doing = f"the {contract.name} table cannot be created in namespace {self}; name another with --namespace"
+        with spark_reasons(doing):
             self._create_schema(spark)
             create_table(spark, contract, self.identifier(contract.name))
-        except (Py4JError, PySparkException) as error:
-            raise ValueError(
-                f"the {contract.name} table cannot be created in namespace {self}: {reason(error)}; "
-                "name one that you can write to with --namespace"
-            ) from error
 
     def read(self, spark: SparkSession, contract: TableContract) -> DataFrame:
         """The table, checked against its contract; where it is missing, a ValueError that says what makes it."""
+        from schemas.contract import check_schema
+
         identifier = self.identifier(contract.name)
-        table = _find(spark, identifier)
+        table = find_table(spark, identifier)
         if table is None:
             folder = f" (or is it the folder ./{self}?)" if self.schema_parts and os.path.isdir(str(self)) else ""
             raise ValueError(
@@ -102,6 +117,8 @@ class Namespace:
 
     def append(self, rows: DataFrame, contract: TableContract, options: Mapping[str, str] | None = None) -> None:
         """Add the rows in one commit; ValueError unless their columns are exactly the contract's."""
+        from schemas.contract import check_schema
+
         check_schema(rows.schema, contract, f"what was to be added to {contract.name}")
         writer = rows.writeTo(self.identifier(contract.name))
         for key, value in (options or {}).items():
@@ -113,6 +130,8 @@ class Namespace:
 
         All rows must have that value. Raises ValueError unless their columns are exactly the contract's.
         """
+        from schemas.contract import check_schema
+
         check_schema(rows.schema, contract, f"what was to be written to {contract.name}")
         condition = f"{quote_name(column)} = {quote_text(value)}"
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", condition)
@@ -144,7 +163,7 @@ def quote_table_name(text: str) -> str:
     path = quoted_path.group(1) if quoted_path else text
     _refuse_hostile(path, "the table name")
     if quoted_path or "/" in path:
-        return f"delta.{quote_name(_absolute(path))}"
+        return f"delta.{quote_name(absolute_path(path))}"
     parts = path.split(".")
     if len(parts) > 3 or not all(_NAME.match(part) for part in parts):
         raise ValueError(
@@ -166,29 +185,58 @@ def reason(error: Exception) -> str:
 
 def _refuse_read_only(folder: str) -> None:
     """A table that is there already would be missed by creating it, and the job would fail at its end."""
-    path = re.sub("^file:/+", "/", folder)
+    path = _local(folder)
     if os.path.isdir(path) and not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise ValueError(f"{path} cannot be written by this user; name another folder with --namespace")
 
 
-def _find(spark: SparkSession, identifier: str) -> DataFrame | None:
+@contextmanager
+def spark_reasons(doing: str) -> Iterator[None]:
+    """Turn Spark's errors inside the block into a ValueError: what was being done, and why it failed."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
     try:
-        table = spark.table(identifier)
-        _: Any = table.schema  # Spark Connect looks the table up no earlier.
+        yield
     except (Py4JError, PySparkException) as error:
-        if isinstance(error, PySparkException) and error.getCondition() in _NO_TABLE:
-            return None
-        raise ValueError(f"table {identifier} cannot be read: {reason(error)}") from error
-    return table
+        raise ValueError(f"{doing}: {reason(error)}") from error
 
 
-def _absolute(path: str) -> str:
+def find_table(spark: SparkSession, identifier: str) -> DataFrame | None:
+    """The table under the quoted identifier, None where there is none; ValueError where it cannot be read."""
+    from pyspark.errors import AnalysisException
+
+    with spark_reasons(f"table {identifier} cannot be read"):
+        try:
+            table = spark.table(identifier)
+            _: Any = table.schema  # Spark Connect looks the table up no earlier.
+        except AnalysisException as error:
+            if error.getCondition() in _NO_TABLE:
+                return None
+            raise
+        return table
+
+
+def absolute_path(path: str) -> str:
+    """The path from the root, ~ resolved; a URI as it is."""
     if _URI.match(path):
         return path.rstrip("/")
     return os.path.abspath(os.path.expanduser(path))
+
+
+def known_tables() -> list[str]:
+    """The names of the tables that have a contract."""
+    import pkgutil
+
+    import schemas
+
+    return [
+        module.name for module in pkgutil.iter_modules(schemas.__path__) if module.name not in ("contract", "quoting")
+    ]
+
+
+def _local(folder: str) -> str:
+    return re.sub("^file:/+", "/", folder)
 
 
 def _refuse_hostile(text: str, what: str) -> None:

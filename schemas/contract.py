@@ -19,6 +19,8 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from schemas.quoting import quote_name, quote_text
+
 STRING, INT, LONG, DOUBLE, TIMESTAMP = StringType(), IntegerType(), LongType(), DoubleType(), TimestampType()
 # Older readers cannot open tables with deletion vectors, and some platforms turn them on by default.
 TABLE_PROPERTIES = {"delta.enableDeletionVectors": "false"}
@@ -107,16 +109,6 @@ def create_statement(contract: TableContract, identifier: str) -> str:
         + (f" partitioned by ({partitions})" if partitions else "")
         + f" comment {quote_text(contract.grain)} tblproperties ({properties})"
     )
-
-
-def quote_name(name: str) -> str:
-    """The name as one quoted SQL identifier."""
-    return "`" + name.replace("`", "``") + "`"
-
-
-def quote_text(text: str) -> str:
-    """The text as a SQL string literal, for the statements that cannot bind values (DDL, replaceWhere)."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _column_definition(field_: StructField) -> str:

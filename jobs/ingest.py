@@ -1,0 +1,196 @@
+"""Ingest: documents from files or a table into the corpus table, each once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from jobs.cli import run_stage
+from jobs.settings import StageSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+    from jobs.tables import Namespace
+
+EXAMPLES = 5
+
+
+class IngestSettings(StageSettings):
+    """Read documents from files (also .gz and .zst), a folder, a pattern or a Delta table into the corpus table.
+
+    Without --doc-id-column, a document's id is the SHA-256 of its text: the same text twice is one document.
+    What corpus holds already is left as it is, so that ingesting the same input again adds nothing.
+    """
+
+    input: str = Field(description="file, folder, pattern such as 'data/*.jsonl.gz', or Delta table")
+    format: Literal["auto", "parquet", "jsonl", "text", "delta"] = Field(
+        "auto", description="jsonl: one object a line; text: one document a file; auto: by the files' extensions"
+    )
+    domain: str | None = Field(None, min_length=1, description="the domain of every document of this input")
+    domain_column: str | None = Field(None, description="the column that holds each document's domain")
+    text_column: str = Field("text", description="the column that holds the text")
+    doc_id_column: str | None = Field(None, description="the column that identifies a document; for text: path")
+    source_column: str | None = Field(None, description="the column that says where a document is from; else the file")
+    on_conflict: Literal["fail", "update"] = Field(
+        "fail", description="what to do where corpus has the doc_id with another text; update takes the new one"
+    )
+    limit: int | None = Field(None, ge=1, description="take only so many documents, the first by doc_id")
+    dry_run: bool = Field(False, description="read and check everything, write nothing")
+    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+
+    @model_validator(mode="after")
+    def _one_domain(self) -> IngestSettings:
+        if (self.domain is None) == (self.domain_column is None):
+            both = "not both" if self.domain else "neither was given"
+            raise ValueError(f"name the domain with --domain NAME or --domain-column COLUMN ({both})")
+        return self
+
+
+def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
+    """Add the input's documents to corpus in one commit; returns, and prints, what was found and done.
+
+    Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
+    unique, and ids that corpus holds with another text.
+    """
+    from jobs.read_input import InputColumns, detect_format, read_input
+    from jobs.statements import run_statement
+    from jobs.tables import Namespace, spark_reasons
+    from schemas import corpus
+    from schemas.corpus import UNKNOWN_DOMAIN
+
+    namespace = Namespace.parse(settings.namespace)
+    if not settings.dry_run:
+        namespace.create(spark, corpus.TABLE)
+    columns = InputColumns(
+        settings.text_column, settings.doc_id_column, settings.domain_column, settings.source_column, settings.domain
+    )
+    file_format = detect_format(spark, settings.input) if settings.format == "auto" else settings.format
+    found = read_input(spark, settings.input, file_format, columns)
+    values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
+    documents = run_statement(spark, "ingest_documents", values, documents=found)
+    if settings.limit:
+        documents = documents.orderBy("doc_id", "domain", "source").limit(settings.limit)
+    existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
+    compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
+    with spark_reasons(f"--input {settings.input} cannot be read"):
+        domains = run_statement(spark, "ingest_summary", compared=compared).collect()
+    _require_ids(settings, compared, domains)
+    if not settings.dry_run:
+        _write(settings, spark, namespace, documents, existing)
+    result = _result(settings, file_format, domains)
+    print(json.dumps(result) if settings.json_output else _report(result))
+    return result
+
+
+def _existing(spark: SparkSession, namespace: Namespace, *, with_text: bool) -> DataFrame:
+    """What corpus holds: doc_id, domain, text_sha256; the hash only where ids do not follow from the text anyway."""
+    from schemas import corpus
+
+    if not namespace.exists(spark, corpus.TABLE.name):
+        return spark.createDataFrame([], "doc_id string, domain string, text_sha256 string")
+    text_sha256 = "coalesce(sha2(text, 256), 'null')" if with_text else "cast(null as string)"
+    return namespace.read(spark, corpus.TABLE).selectExpr("doc_id", "domain", f"{text_sha256} as text_sha256")
+
+
+def _require_ids(settings: IngestSettings, compared: DataFrame, domains: list[Row]) -> None:
+    if settings.doc_id_column is None:
+        return
+    column = settings.doc_id_column
+    if without := sum(row["num_without_id"] for row in domains):
+        raise ValueError(f"column {column!r} is null or empty in {without:,} documents; nothing was written")
+    if repeated := sum(row["num_read"] - row["num_documents"] for row in domains):
+        examples = _examples(compared, "num_rows > 1")
+        raise ValueError(
+            f"column {column!r} does not identify documents: {repeated:,} rows repeat the id of another, such as "
+            f"{examples}; nothing was written: remove the repeats, or leave --doc-id-column out"
+        )
+    changed = sum(row["num_other_text"] for row in domains)
+    if changed and settings.on_conflict == "fail":
+        examples = _examples(compared, "has_other_text")
+        raise ValueError(
+            f"{changed:,} documents are in corpus with another text, such as {examples}; nothing was written: "
+            "take the new texts with --on-conflict update, or ingest them under other ids"
+        )
+
+
+def _examples(compared: DataFrame, condition: str) -> str:
+    from jobs.display import printable
+
+    rows = compared.where(condition).orderBy("doc_id").limit(EXAMPLES).collect()
+    return ", ".join(printable(row["doc_id"], 60) for row in rows)
+
+
+def _write(
+    settings: IngestSettings, spark: SparkSession, namespace: Namespace, documents: DataFrame, existing: DataFrame
+) -> None:
+    from jobs.statements import run_statement
+    from schemas import corpus
+
+    if settings.on_conflict == "update":
+        values = {"corpus": namespace.identifier(corpus.TABLE.name)}
+        nothing = existing.limit(0)
+        each_once = run_statement(spark, "ingest_new", documents=documents, corpus=nothing)
+        run_statement(spark, "ingest_update", values, documents=each_once)
+        return
+    namespace.append(run_statement(spark, "ingest_new", documents=documents, corpus=existing), corpus.TABLE)
+
+
+def _result(settings: IngestSettings, file_format: str, domains: list[Row]) -> dict[str, Any]:
+    def total(name: str) -> int:
+        return int(sum(row[name] for row in domains))
+
+    return {
+        "input": settings.input,
+        "format": file_format,
+        "namespace": settings.namespace,
+        "dry_run": settings.dry_run,
+        "num_read": total("num_read"),
+        "num_new": total("num_new"),
+        "num_present": total("num_documents") - total("num_new"),
+        "num_repeats": total("num_read") - total("num_documents"),
+        "num_repaired": total("num_repaired"),
+        "num_other_text": total("num_other_text"),
+        "num_other_domain": total("num_other_domain"),
+        "on_conflict": settings.on_conflict,
+        "domains": {
+            row["domain"]: {"num_documents": row["num_documents"], "num_new": row["num_new"]} for row in domains
+        },
+    }
+
+
+def _report(result: dict[str, Any]) -> str:
+    from jobs.display import plain_table, printable
+
+    rows = [
+        [printable(name, 40), f"{counts['num_documents']:,}", f"{counts['num_new']:,}"]
+        for name, counts in result["domains"].items()
+    ]
+    would = "would be " if result["dry_run"] else ""
+    lines = [plain_table(["domain", "documents", "new"], rows)] if rows else []
+    lines.append(
+        f"{result['num_read']:,} documents read from {result['input']} ({result['format']}): {result['num_new']:,} "
+        f"{would}added to corpus in {result['namespace']}, {result['num_present']:,} were there already"
+    )
+    kept = "took the new one" if result["on_conflict"] == "update" else "kept the one they had"
+    notes = {
+        "num_repeats": "have the text of another, and are one document with it",
+        "num_other_text": f"were in corpus with another text, and {kept}",
+        "num_other_domain": f"were in corpus under another domain, and {kept}",
+        "num_repaired": "held bytes that are no UTF-8, each now U+FFFD",
+    }
+    lines += [f"{result[name]:,} {note}" for name, note in notes.items() if result[name]]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage from the command line; returns the exit status."""
+    return run_stage(IngestSettings, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

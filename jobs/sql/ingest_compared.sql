@@ -1,0 +1,22 @@
+-- One row for each doc_id read: how often it was read, and what corpus already holds under it.
+with documents as (select * from {documents}),
+corpus as (select * from {corpus}),
+distinct_documents as (
+    select
+        doc_id,
+        count(*) as num_rows,
+        min(struct(domain, source, text_sha256)) as chosen,
+        count_if(was_repaired) as num_repaired
+    from documents
+    group by doc_id
+)
+select
+    d.doc_id,
+    d.chosen.domain,
+    d.num_rows,
+    d.num_repaired,
+    corpus.doc_id is not null as is_present,
+    corpus.doc_id is not null and corpus.text_sha256 <> d.chosen.text_sha256 as has_other_text,
+    corpus.doc_id is not null and corpus.domain <> d.chosen.domain as has_other_domain
+from distinct_documents as d
+left join corpus on corpus.doc_id = d.doc_id

@@ -1,0 +1,21 @@
+-- One row for each document read, as corpus will hold it.
+-- Workers read text as UTF-8 and fail on anything else, so each invalid byte becomes U+FFFD here.
+-- A null text has no hash: such documents share the id 'null'.
+with documents as (select * from {documents}),
+valid as (
+    select
+        make_valid_utf8(doc_id) as doc_id,
+        make_valid_utf8(domain) as domain,
+        make_valid_utf8(text) as text,
+        make_valid_utf8(source) as source,
+        was_repaired
+    from documents
+)
+select
+    case when :content_ids then coalesce(sha2(text, 256), 'null') else doc_id end as doc_id,
+    coalesce(nullif(trim(domain), ''), :unknown_domain) as domain,
+    text,
+    source,
+    was_repaired,
+    coalesce(sha2(text, 256), 'null') as text_sha256
+from valid

@@ -1,0 +1,14 @@
+-- One row a domain: what the input holds of it, and how that compares with corpus.
+with compared as (select * from {compared})
+select
+    domain,
+    sum(num_rows) as num_read,
+    count(*) as num_documents,
+    count_if(not is_present) as num_new,
+    count_if(has_other_text) as num_other_text,
+    count_if(has_other_domain) as num_other_domain,
+    sum(num_repaired) as num_repaired,
+    count_if(doc_id is null or doc_id = '') as num_without_id
+from compared
+group by domain
+order by domain

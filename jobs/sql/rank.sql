@@ -1,0 +1,33 @@
+-- One row for each scored document of one scorer, with its place in its domain.
+-- A document whose text changed has a score for each text: the latest is the current one, whatever its status,
+-- so a document whose new text could not be scored leaves the ranking.
+with scores as (select * from {scores}),
+newest_first as (
+    select
+        *,
+        row_number() over (partition by doc_id order by scored_at desc, run_id, text_sha256) as age
+    from scores
+    where scorer_id = :scorer_id
+),
+scored as (
+    select
+        scorer_id,
+        doc_id,
+        coalesce(nullif(trim(domain), ''), :unknown_domain) as domain,
+        influence_score,
+        num_tokens,
+        text_sha256
+    from newest_first
+    where age = 1 and status = 'scored'
+)
+select
+    scorer_id,
+    doc_id,
+    domain,
+    cast(row_number() over (partition by domain order by influence_score desc, doc_id) as bigint) as domain_rank,
+    count(*) over (partition by domain) as domain_size,
+    1 - percent_rank() over (partition by domain order by influence_score desc) as percentile,
+    influence_score,
+    num_tokens,
+    text_sha256
+from scored
