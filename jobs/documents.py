@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.tables import Namespace, quote_table_name
 from schemas import corpus
-from schemas.contract import quote_name
+from schemas.quoting import quote_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
