@@ -129,15 +129,17 @@ def _write(
     settings: IngestSettings, spark: SparkSession, namespace: Namespace, documents: DataFrame, existing: DataFrame
 ) -> None:
     from jobs.statements import run_statement
+    from jobs.tables import spark_reasons
     from schemas import corpus
 
-    if settings.on_conflict == "update":
-        values = {"corpus": namespace.identifier(corpus.TABLE.name)}
-        nothing = existing.limit(0)
-        each_once = run_statement(spark, "ingest_new", documents=documents, corpus=nothing)
-        run_statement(spark, "ingest_update", values, documents=each_once)
-        return
-    namespace.append(run_statement(spark, "ingest_new", documents=documents, corpus=existing), corpus.TABLE)
+    with spark_reasons(f"corpus in {namespace} could not be written, and is as it was"):
+        if settings.on_conflict == "update":
+            each_once = run_statement(spark, "ingest_new", documents=documents, corpus=existing.limit(0))
+            held = namespace.read(spark, corpus.TABLE)
+            run_statement(spark, "ingest_update", documents=each_once, corpus=held)
+        else:
+            new = run_statement(spark, "ingest_new", documents=documents, corpus=existing)
+            namespace.append(new, corpus.TABLE)
 
 
 def _result(settings: IngestSettings, file_format: str, domains: list[Row]) -> dict[str, Any]:
@@ -176,14 +178,14 @@ def _report(result: dict[str, Any]) -> str:
         f"{result['num_read']:,} documents read from {result['input']} ({result['format']}): {result['num_new']:,} "
         f"{would}added to corpus in {result['namespace']}, {result['num_present']:,} were there already"
     )
-    kept = "took the new one" if result["on_conflict"] == "update" else "kept the one they had"
+    kept = "the new one is taken" if result["on_conflict"] == "update" else "corpus keeps its own"
     notes = {
-        "num_repeats": "have the text of another, and are one document with it",
-        "num_other_text": f"were in corpus with another text, and {kept}",
-        "num_other_domain": f"were in corpus under another domain, and {kept}",
-        "num_repaired": "held bytes that are no UTF-8, each now U+FFFD",
+        "num_repeats": "repeats of another's text, one document with it",
+        "num_other_text": f"in corpus with another text, {kept}",
+        "num_other_domain": f"in corpus under another domain, {kept}",
+        "num_repaired": "with pieces that are no Unicode text, each now U+FFFD",
     }
-    lines += [f"{result[name]:,} {note}" for name, note in notes.items() if result[name]]
+    lines += [f"  {note}: {result[name]:,}" for name, note in notes.items() if result[name]]
     return "\n".join(lines)
 
 

@@ -212,7 +212,7 @@ def _explain(cls: type[StageSettings], problem: Any, arguments: list[str], confi
     if problem["type"] == "missing":
         return f"{flag} is needed"
     allowed = {
-        "literal_error": f"must be one of {context.get('expected', '')}",
+        "literal_error": f"must be one of {str(context.get('expected', '')).replace(chr(39), '')}",
         "int_parsing": "must be a whole number",
         "float_parsing": "must be a number",
         "value_error": str(context.get("error", "")),

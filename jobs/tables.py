@@ -120,7 +120,8 @@ class Namespace:
         from schemas.contract import check_schema
 
         check_schema(rows.schema, contract, f"what was to be added to {contract.name}")
-        writer = rows.writeTo(self.identifier(contract.name))
+        # Analyzed once more: the writer would start from the text of a SQL statement, whose inputs have gone.
+        writer = rows.select("*").writeTo(self.identifier(contract.name))
         for key, value in (options or {}).items():
             writer = writer.option(key, value)
         writer.append()
@@ -134,7 +135,7 @@ class Namespace:
 
         check_schema(rows.schema, contract, f"what was to be written to {contract.name}")
         condition = f"{quote_name(column)} = {quote_text(value)}"
-        writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", condition)
+        writer = rows.select("*").write.format("delta").mode("overwrite").option("replaceWhere", condition)
         if self.folder:
             writer.save(f"{self.folder}/{contract.name}")
         else:
@@ -180,7 +181,7 @@ def reason(error: Exception) -> str:
     if java is not None:
         text = str(java.toString()).removeprefix(str(java.getClass().getName())).lstrip(": ")
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-    return re.sub(r"\s*SQLSTATE: \w+\s*$", "", first).strip().rstrip(".")
+    return re.sub(r"\s*SQLSTATE: \w{5}", "", first).rstrip(" .;")
 
 
 def _refuse_read_only(folder: str) -> None:

@@ -1,5 +1,5 @@
 -- Take the input's text, domain and source for every doc_id that it names, and add those that are missing.
-merge into identifier(:corpus) as corpus
+merge into {corpus} as corpus
 using {documents} as documents
 on corpus.doc_id = documents.doc_id
 when matched and (
