@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -45,28 +46,42 @@ def run_stage(
     run: Callable[[Settings, SparkSession], object],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Load the stage's settings, get a session, run it; returns the exit status.
-
-    A ValueError is a message for a person: on stderr, status 2, no traceback. Anything else is our mistake or
-    the machine's, and keeps its traceback.
-    """
+    """Load the stage's settings, get a session, run it; returns the exit status, as exit_status does."""
     stage = stage_name(settings_class)
     prog = f"{PROGRAM} {stage}"
-    try:
+
+    def work() -> None:
         settings = load_settings(settings_class, argv, prog)
         from jobs.session import get_session
 
         run(settings, get_session(prog))
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal of another encoding shows an escape, and half a surrogate pair stops no job.
+            stream.reconfigure(errors="backslashreplace")
+    return exit_status(stage, work)
+
+
+def exit_status(stage: str, work: Callable[[], object]) -> int:
+    """0 when the work is done.
+
+    A ValueError is a message for a person: on stderr, status 2, no traceback. Anything else is our mistake or
+    the machine's, and keeps its traceback.
+    """
+    try:
+        work()
+        sys.stdout.flush()
     except ModuleNotFoundError as error:
         return _missing_package(stage, error)
     except ValueError as error:
         # Its subclasses, such as UnicodeDecodeError, come from other people's code.
         if type(error) is not ValueError:
             raise
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        print(f"{PROGRAM} {stage}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{prog}: stopped", file=sys.stderr)
+        print(f"{PROGRAM} {stage}: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read the output has what it wanted; what is still buffered has nowhere to go.

@@ -237,6 +237,8 @@ def _flag(cls: type[StageSettings], name: str) -> str:
 
 def _explain_flags(cls: type[StageSettings], message: str) -> str:
     message = message.removeprefix("error parsing CLI: ")
+    if (needed := message.removeprefix("the following arguments are required: ")) != message:
+        return f"{needed} is needed"
     unknown = message.removeprefix("unrecognized arguments: ")
     if unknown == message:
         return message

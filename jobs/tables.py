@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import schemas
 from schemas.quoting import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -227,13 +230,8 @@ def absolute_path(path: str) -> str:
 
 def known_tables() -> list[str]:
     """The names of the tables that have a contract."""
-    import pkgutil
-
-    import schemas
-
-    return [
-        module.name for module in pkgutil.iter_modules(schemas.__path__) if module.name not in ("contract", "quoting")
-    ]
+    names = [module.name for module in pkgutil.iter_modules(schemas.__path__)]
+    return [name for name in names if hasattr(importlib.import_module(f"schemas.{name}"), "TABLE")]
 
 
 def _local(folder: str) -> str:

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs import cli
+from jobs.settings import STAGES
+
+ROOT = Path(__file__).parents[2]
+
+
+def status_of(error: BaseException) -> int:
+    def work() -> None:
+        raise error
+
+    return cli.exit_status("toy", work)
+
+
+def command(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "jobs.cli", *argv], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_help_lists_every_stage_with_a_line_each(capsys):
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    for stage, summary in STAGES.items():
+        assert any(line.split(maxsplit=1) == [stage, summary] for line in shown)
+
+
+def test_no_stage_at_all_is_an_error_that_shows_the_help(capsys):
+    assert cli.main([]) == 2
+    assert "detect-heads" in capsys.readouterr().out
+
+
+def test_an_unknown_stage_is_answered_with_the_nearest(capsys):
+    assert cli.main(["scor"]) == 2
+    assert capsys.readouterr().err == ("attention-influence: error: there is no stage 'scor'; did you mean score?\n")
+
+
+def test_a_value_error_is_a_message_without_a_traceback(capsys):
+    assert status_of(ValueError("--name is 'x'; take another")) == 2
+    assert capsys.readouterr().err == "attention-influence toy: error: --name is 'x'; take another\n"
+
+
+def test_a_mistake_in_other_code_keeps_its_traceback():
+    with pytest.raises(UnicodeDecodeError):
+        cli.exit_status("toy", lambda: b"\xff".decode())
+    with pytest.raises(RuntimeError):
+        status_of(RuntimeError("broken"))
+
+
+def test_a_stage_that_did_its_work_exits_with_0_and_an_interrupted_one_does_not(capsys):
+    assert cli.exit_status("toy", lambda: None) == 0
+    assert status_of(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "attention-influence toy: stopped\n"
+
+
+def test_a_package_that_the_cluster_or_an_extra_provides_is_named_when_it_is_missing(capsys):
+    assert status_of(ModuleNotFoundError("No module named 'torch'", name="torch")) == 2
+    assert "pip install 'attention-influence[torch]'" in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):
+        status_of(ModuleNotFoundError("No module named 'jobs.typo'", name="jobs.typo"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_of_a_stage_starts_neither_torch_nor_spark(stage):
+    code = (
+        "import sys; from jobs.cli import main\n"
+        f"try: main([{stage!r}, '--help'])\n"
+        "except SystemExit as done: assert done.code == 0\n"
+        "heavy = {'torch', 'pyspark', 'transformers', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert f"usage: attention-influence {stage}" in result.stdout
+
+
+def test_a_wrong_flag_ends_the_process_with_2_and_one_line():
+    result = command("rank", "--scorer", "x")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "attention-influence rank: error: unknown flag --scorer; did you mean --scorer-id?; "
+        "see attention-influence rank --help\n"
+    )
