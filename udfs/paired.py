@@ -165,7 +165,8 @@ class PairedScorer:
     @torch.inference_mode()
     def _batch_sums(self, batch: Sequence[Window]) -> list[tuple[float, float]]:
         """(base, masked) sums of losses of each window, in nats: float32 losses, added in float64."""
-        input_ids, lengths = pad_right(batch, self.tokenizer.pad_token_id or 0, self.device)  # (B, T), (B,)
+        # Any id serves, and 0 is in every vocabulary; a tokenizer's own padding id may be beyond the model's.
+        input_ids, lengths = pad_right(batch, 0, self.device)  # (B, T), (B,)
         hidden = self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state  # (2B, T, C)
         losses = next_token_losses(hidden, input_ids, lengths, self.logits)  # (2B, T-1)
         sums = row_sums(losses, lengths).tolist()  # 2B, first the base rows
