@@ -51,6 +51,8 @@ def install_paired_mask(
     attention weights over all visible positions (arXiv:2505.07293, App. C); zero makes their output 0.
     Returns a function that takes the mask off again.
     """
+    if mode not in MASK_MODES:
+        raise ValueError(f"mask mode is {mode!r}; it must be one of {', '.join(MASK_MODES)}")
     masked = heads_by_layer(heads)
     first_masked_layer = decoder_layers(model)[min(masked)]
 

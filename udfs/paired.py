@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import torch
 
-from udfs.architectures import max_exact_window
+from udfs.architectures import check_architecture, max_exact_window
 from udfs.attention import Head, MaskMode, install_paired_mask
 from udfs.batches import pad_right, token_budget_batches
 from udfs.exactness import verify_exact
 from udfs.head_mask import check_heads
 from udfs.loss import logits_function, next_token_losses, row_sums
-from udfs.windows import Window, start_tokens, text_windows
+from udfs.windows import Window, check_window, start_tokens, text_windows
 
 Status = Literal["scored", "empty", "too_short", "failed"]
 
@@ -64,6 +64,7 @@ class PairedScorer:
             raise ValueError(
                 "the head mask is empty; name at least one head, or detect them: attention-influence detect-heads"
             )
+        check_architecture(config)
         check_heads(self.heads, config.model_type, config.num_hidden_layers, config.num_attention_heads)
         if window > max_exact_window(config):
             raise ValueError(
@@ -74,8 +75,9 @@ class PairedScorer:
         self.device = next(model.parameters()).device
         self.max_batch_tokens = max_batch_tokens or (2048 if self.device.type == "cpu" else 32_768)
         self.logits = logits_function(model)
-        self.start = start_tokens(tokenizer)
         self.vocab_size = model.get_input_embeddings().num_embeddings
+        self.start = start_tokens(tokenizer)
+        check_window(window, self.start, self.vocab_size)
         verify_exact(model, self.heads, mode)
         self.remove = install_paired_mask(model, self.heads, mode)
 

@@ -29,6 +29,17 @@ def start_tokens(tokenizer: Any) -> list[int]:
     raise ValueError("the tokenizer changes the text's own tokens when it adds special ones; it cannot be used")
 
 
+def check_window(window: int, start: list[int], vocab_size: int) -> None:
+    """Raise ValueError unless the model knows the start tokens, and a window has room for two of text after them."""
+    if max(start, default=0) >= vocab_size:
+        raise ValueError(
+            f"the tokenizer starts each text with token {max(start)}, beyond the model's vocabulary of {vocab_size}; "
+            "use the model's own tokenizer"
+        )
+    if window - len(start) < 2:
+        raise ValueError(f"a window of {window} tokens has no room for text; use at least {len(start) + 2}")
+
+
 def text_windows(document: int, token_ids: list[int], start: list[int], window: int) -> list[Window]:
     """Non-overlapping windows of at most `window` positions, each starting with the start tokens.
 
@@ -36,7 +47,5 @@ def text_windows(document: int, token_ids: list[int], start: list[int], window: 
     that holds only such a token is left out, since it has no loss (ours; the paper is silent).
     """
     size = window - len(start)
-    if size < 2:
-        raise ValueError(f"a window of {window} tokens has no room for text; use at least {len(start) + 2}")
     pieces = (start + token_ids[begin : begin + size] for begin in range(0, len(token_ids), size))
     return [Window(document, piece) for piece in pieces if len(piece) > 1]
