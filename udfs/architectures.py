@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
 SINKS = "its attention has learned sinks, so zero queries do not give equal weights"
 ALIBI = "it adds position biases (ALiBi) to the attention scores, so zero queries do not give equal weights"
 RECURRENT = "it has recurrent or linear-attention layers, which have no attention weights to make equal"
 SOFT_CAP = "it caps its attention scores, which the fused attention kernels cannot do"
+DIFFERENTIAL = "its heads are differences of two softmaxes, so zero queries do not give equal weights"
+UNREACHABLE = "transformers computes its attention in the model's own code, where no mask of ours can act"
 
 REFUSED_MODEL_TYPES = {
     "gpt_oss": SINKS,
     "bloom": ALIBI,
     "mpt": ALIBI,
     "gemma2": SOFT_CAP,
+    "diffllama": DIFFERENTIAL,
     "mamba": RECURRENT,
     "mamba2": RECURRENT,
     "falcon_mamba": RECURRENT,
@@ -38,6 +43,9 @@ def check_architecture(config: Any) -> None:
         reason = SOFT_CAP
     if set(getattr(config, "layer_types", None) or ()) - ATTENTION_LAYER_TYPES:
         reason = RECURRENT
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    if reason is None and model_class is not None and not model_class._can_set_attn_implementation():
+        reason = UNREACHABLE
     if reason is not None:
         raise refusal(config.model_type, reason)
 
@@ -56,8 +64,12 @@ def max_exact_window(config: Any) -> int:
     Dynamic and long rotary scalings change every position's rotation once a batch is longer than the
     original context, so that a document's loss would move with its neighbours' lengths.
     """
-    rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") in LENGTH_DEPENDENT_ROPE:
-        original = rope.get("original_max_position_embeddings")
-        return int(original or getattr(config, "original_max_position_embeddings", config.max_position_embeddings))
-    return int(config.max_position_embeddings)
+    parameters = getattr(config, "rope_parameters", None) or {}
+    # Where layers differ in kind, each kind has its own parameters, one level further down.
+    ropes = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
+    windows = [config.max_position_embeddings]
+    for rope in ropes:
+        if rope.get("rope_type") in LENGTH_DEPENDENT_ROPE:
+            original = rope.get("original_max_position_embeddings")
+            windows.append(original or getattr(config, "original_max_position_embeddings", windows[0]))
+    return int(min(windows))
