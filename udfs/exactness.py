@@ -33,6 +33,11 @@ def verify_exact(model: Any, heads: Iterable[Head], mode: MaskMode) -> None:
     vocab_size = model.get_input_embeddings().num_embeddings
     token_ids = (torch.arange(NUM_TOKENS, device=device) * 7919 + 11)[None] % vocab_size  # (1, T)
     own = model(input_ids=token_ids, use_cache=False).logits.float()  # (1, T, V)
+    if not own.isfinite().all():
+        raise ValueError(
+            f"the {model_type} model's own logits are not finite: its weights are damaged, or overflow in "
+            f"{next(model.parameters()).dtype}; try --dtype float32, or download the model again"
+        )
     changed = token_ids.clone()
     changed[0, -1] = (changed[0, -1] + 1) % vocab_size
     if not _close(own[:, :-1], model(input_ids=changed, use_cache=False).logits[:, :-1], tolerance):
@@ -54,7 +59,7 @@ def verify_exact(model: Any, heads: Iterable[Head], mode: MaskMode) -> None:
         hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state  # (2, T, C)
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:
+    except (RuntimeError, AttributeError, TypeError, LookupError) as error:
         raise refusal(model_type, f"the paired pass fails in it ({str(error).splitlines()[0][:120]})") from error
     finally:
         remove()
