@@ -18,7 +18,7 @@ def read_heads_file(path: str | Path) -> list[Head]:
     Raises ValueError for a file that is missing or empty, a line of another form, and a head named twice.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"heads file {path} cannot be read: {error}; detect-heads --heads-file writes one") from error
     heads: list[Head] = []
