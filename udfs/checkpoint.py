@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from udfs.architectures import check_architecture, max_exact_window
 
-HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+HUB_ID = re.compile(r"^\w[\w.-]*(/\w[\w.-]*)?$")
 CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -102,14 +103,14 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
 
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
     """The checkpoint's causal language model in eval mode, without gradients, on device in dtype."""
-    with quiet_transformers(), _as_value_error(checkpoint.name):
-        model = AutoModelForCausalLM.from_pretrained(
-            checkpoint.path,
-            revision=checkpoint.revision,
-            trust_remote_code=checkpoint.trust_remote_code,
-            use_safetensors=True,
-            dtype=dtype,
-        )
+    model = _load_whole(
+        checkpoint.name,
+        pretrained_model_name_or_path=checkpoint.path,
+        revision=checkpoint.revision,
+        trust_remote_code=checkpoint.trust_remote_code,
+        use_safetensors=True,
+        dtype=dtype,
+    )
     return model.eval().requires_grad_(False).to(device)
 
 
@@ -154,7 +155,7 @@ def _locate(name: str) -> tuple[str, str | None, str | None]:
         digest = _sha256([file])
         return str(_converted_gguf(file, digest)), None, digest
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         weights = sorted(folder.glob("*.safetensors"))
         if not (folder / "config.json").is_file() or not weights:
             found = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) or "nothing"
@@ -204,9 +205,9 @@ def _converted_gguf(file: Path, digest: str) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    quantised = _load_whole(str(file), **source, dtype=torch.float32)
     with quiet_transformers(), _as_value_error(str(file)):
-        source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-        quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(**source)
     # A model read from GGUF refuses to be saved; a fresh one of the same shape does not.
     settings = {k: v for k, v in quantised.config.to_dict().items() if k != "quantization_config"}
@@ -224,14 +225,28 @@ def _converted_gguf(file: Path, digest: str) -> Path:
     return folder
 
 
+def _load_whole(name: str, **source: Any) -> Any:
+    """The model that from_pretrained makes of source; ValueError where it would draw missing weights at random."""
+    with quiet_transformers(), _as_value_error(name):
+        model, loading = AutoModelForCausalLM.from_pretrained(**source, output_loading_info=True)
+        missing = sorted(loading["missing_keys"])
+        if missing:
+            raise ValueError(f"its weights lack {missing[0]} and {len(missing) - 1} other tensors.")
+    return model
+
+
 @contextlib.contextmanager
 def _as_value_error(name: str) -> Iterator[None]:
     """Turn what transformers and the hub raise for a model that cannot be read into one clear ValueError."""
     try:
         yield
-    except (OSError, ImportError, ValueError, KeyError) as error:
+    except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise ValueError(
-            f"model {name!r} cannot be loaded: {reason} Name a hub id (org/name@revision) that this machine can "
-            "reach, a folder with config.json and *.safetensors, or a .gguf file."
-        ) from error
+        raise _unloadable(name, reason) from error
+
+
+def _unloadable(name: str, reason: str) -> ValueError:
+    return ValueError(
+        f"model {name!r} cannot be loaded: {reason} Name a hub id (org/name@revision) that this machine can "
+        "reach, a folder with config.json and *.safetensors, or a .gguf file."
+    )
