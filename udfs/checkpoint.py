@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import torch
 import transformers
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -169,7 +171,19 @@ def _locate(name: str) -> tuple[str, str | None, str | None]:
         raise ValueError(
             f"model {name!r} is neither an existing folder, a .gguf file nor a hub id such as org/name@revision"
         )
+    _check_hub_answers(name, hub_id, revision or None)
     return hub_id, revision or None, None
+
+
+def _check_hub_answers(name: str, hub_id: str, revision: str | None) -> None:
+    """Raise ValueError at once where neither the cache nor the hub can be asked: transformers tries for 20 seconds."""
+    try:
+        if not isinstance(try_to_load_from_cache(hub_id, "config.json", revision=revision), str):
+            get_hf_file_metadata(hf_hub_url(hub_id, "config.json", revision=revision))
+    except httpx.TransportError as error:
+        raise _unloadable(name, f"the model hub cannot be reached ({error}).") from error
+    except (OSError, ValueError):
+        return  # The hub said no, or is switched off by HF_HUB_OFFLINE: transformers puts either into words.
 
 
 def _check_causal(name: str, config: Any) -> None:
