@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # A run is cut into about NUM_BATCHES commits: enough to see how far it is, and to lose little when it is killed.
 NUM_BATCHES = 20
-MAX_BATCH_BYTES = 256 * 2**20
+MIN_BATCH_BYTES, MAX_BATCH_BYTES = 16 * 2**10, 256 * 2**20
 # Each batch reads the source once more; beyond this many, reading would cost more than a lost batch does.
 MAX_BATCHES = 64
 
@@ -51,8 +51,8 @@ def score_in_batches(
 
     num_bytes: text still to be scored.
     """
-    batch_bytes = plan.batch_bytes or min(MAX_BATCH_BYTES, num_bytes // NUM_BATCHES)
-    num_batches = max(1, min(MAX_BATCHES, num_bytes // max(1, batch_bytes)))
+    batch_bytes = plan.batch_bytes or min(MAX_BATCH_BYTES, max(MIN_BATCH_BYTES, num_bytes // NUM_BATCHES))
+    num_batches = max(1, min(MAX_BATCHES, num_bytes // batch_bytes))
     with progress("Scoring", total=max(1, num_bytes), unit="bytes") as bar:
         for number in range(num_batches):
             bucket = documents.filter(F.pmod(F.xxhash64("doc_id"), F.lit(num_batches)) == number)
