@@ -1,0 +1,318 @@
+"""The score stage on real Spark and Delta, with a tiny model of random weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs.score import ScoreSettings, run
+from jobs.tables import Namespace
+from schemas import corpus, head_masks, runs, scorers, scores
+from tests.udfs.conftest import SENTENCES, byte_level_tokenizer
+from tests.udfs.models import tiny_model
+from udfs.paired import PairedScorer
+
+HEADS = [(1, 0), (1, 3), (2, 2)]
+WINDOW = 48
+
+Score = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A saved Llama of three layers and its tokenizer."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    tiny_model("llama").save_pretrained(folder)
+    byte_level_tokenizer(bos=False).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def heads_file(tmp_path: Path) -> str:
+    path = tmp_path / "heads.txt"
+    path.write_text("".join(f"{layer},{head}\n" for layer, head in HEADS))
+    return str(path)
+
+
+@pytest.fixture
+def score(spark: SparkSession, namespace: str, tiny_model_folder: str, heads_file: str) -> Score:
+    """Runs the stage with the tiny model and these heads, and any other settings."""
+
+    def score_with(**settings: Any) -> dict[str, Any]:
+        defaults = {"namespace": namespace, "model": tiny_model_folder, "heads_file": heads_file, "window": WINDOW}
+        return run(ScoreSettings(**{**defaults, **settings}), spark)
+
+    return score_with
+
+
+def add_documents(spark: SparkSession, namespace: str, texts: dict[str, Any]) -> None:
+    place = Namespace.parse(namespace)
+    place.create(spark, corpus.TABLE)
+    rows = [(doc_id, "prose", text, None) for doc_id, text in texts.items()]
+    place.append(spark.createDataFrame(rows, corpus.TABLE.schema), corpus.TABLE)
+
+
+def scores_by_id(spark: SparkSession, namespace: str) -> dict[str, Any]:
+    rows = Namespace.parse(namespace).read(spark, scores.TABLE).collect()
+    assert len({row["doc_id"] for row in rows}) == len(rows), "a document has two scores"
+    return {row["doc_id"]: row for row in rows}
+
+
+def documents(count: int) -> dict[str, str]:
+    """Texts of one to six sentences."""
+    return {f"doc-{n:03}": " ".join(SENTENCES[(n + k) % 4] for k in range(1 + n % 6)) for n in range(count)}
+
+
+def test_every_document_has_the_score_that_the_scorer_gives_it_without_spark(
+    spark: SparkSession, namespace: str, score: Score
+) -> None:
+    texts = documents(30)
+    add_documents(spark, namespace, texts)
+    result = score(dtype="float32")
+    found = scores_by_id(spark, namespace)
+    scorer = PairedScorer(tiny_model("llama"), byte_level_tokenizer(bos=False), HEADS, "uniform", WINDOW)
+    for (doc_id, _), expected in zip(texts.items(), scorer.score(texts.values()), strict=True):
+        row = found[doc_id]
+        assert row["influence_score"] == pytest.approx(expected.influence_score, abs=1e-5)
+        assert row["base_nll_sum"] == pytest.approx(expected.base_nll_sum, rel=1e-5)
+        assert (row["num_tokens"], row["num_windows"]) == (expected.num_tokens, expected.num_windows)
+        assert (row["status"], row["domain"], row["run_id"]) == ("scored", "prose", result["run_id"])
+    assert result["num_documents"] == result["scored"] == 30
+
+
+def test_a_second_run_scores_only_what_is_new_or_has_another_text(
+    spark: SparkSession, namespace: str, score: Score
+) -> None:
+    add_documents(spark, namespace, documents(6))
+    score()
+    before = scores_by_id(spark, namespace)
+    assert score()["num_documents"] == 0
+    add_documents(spark, namespace, {"doc-new": SENTENCES[0]})
+    assert score()["num_documents"] == 1
+    after = scores_by_id(spark, namespace)
+    assert {k: after[k] for k in before} == before
+    corpus_table = Namespace.parse(namespace).identifier("corpus")
+    spark.sql(f"update {corpus_table} set text = 'Another text, of a few words.' where doc_id = 'doc-000'")
+    assert score()["num_documents"] == 1
+    rows = Namespace.parse(namespace).read(spark, scores.TABLE).filter("doc_id = 'doc-000'")
+    assert rows.count() == 2, "the score of the former text stays as history"
+
+
+def test_a_limit_scores_so_many_documents_and_no_more(spark: SparkSession, namespace: str, score: Score) -> None:
+    add_documents(spark, namespace, documents(9))
+    assert score(limit=4, batch_bytes=100)["num_documents"] == 4
+    assert sorted(scores_by_id(spark, namespace)) == ["doc-000", "doc-001", "doc-002", "doc-003"]
+    assert score(limit=100)["num_documents"] == 5
+
+
+def test_scores_do_not_depend_on_batches_tasks_or_the_order_of_rows(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path
+) -> None:
+    add_documents(spark, namespace, documents(20))
+    score(tasks=1, batch_bytes=10**6)
+    other = str(tmp_path / "other")
+    add_documents(spark, other, dict(reversed(documents(20).items())))
+    score(namespace=other, tasks=3, batch_bytes=300, max_batch_tokens=64)
+    once, again = scores_by_id(spark, namespace), scores_by_id(spark, other)
+    assert once.keys() == again.keys()
+    for doc_id, row in once.items():
+        assert again[doc_id]["influence_score"] == pytest.approx(row["influence_score"], abs=1e-5)
+
+
+HOSTILE: dict[str, Any] = {
+    "null": None,
+    "empty": "",
+    "whitespace": " \n\t  \u00a0",
+    "one token": "a",
+    "nul bytes": "before\x00after \x00\x00 and on",
+    "no space": "x" * 200_000,
+    "control word": "text <|endoftext|> more text",
+    "combining": "e\u0301" * 40 + "\U0001f9d1\u200d\U0001f4bb" * 10,
+    "sql": "'; drop table scores; --",
+}
+
+
+def test_every_bad_document_gets_a_row_and_the_others_their_scores(
+    spark: SparkSession, namespace: str, score: Score
+) -> None:
+    add_documents(spark, namespace, {**HOSTILE, **documents(3)})
+    place = Namespace.parse(namespace)
+    # A lone surrogate cannot be a Python string for Spark; in a file it is these three bytes.
+    spark.sql(
+        f"insert into {place.identifier('corpus')} "
+        "select 'surrogate', 'prose', cast(x'6120eda0802062' as string), null "
+        "union all select 'huge', 'prose', repeat('long ', 100000), null"
+    )
+    score(max_text_bytes=300_000)
+    found = scores_by_id(spark, namespace)
+    status = {doc_id: row["status"] for doc_id, row in found.items()}
+    assert status == {
+        "null": "empty",
+        "empty": "empty",
+        "whitespace": "empty",
+        "one token": "too_short",
+        "nul bytes": "scored",
+        "no space": "scored",
+        "control word": "scored",
+        "combining": "scored",
+        "sql": "scored",
+        "surrogate": "failed",
+        "huge": "failed",
+        **dict.fromkeys(documents(3), "scored"),
+    }
+    assert found["surrogate"]["error_class"] == "InvalidUtf8"
+    assert found["huge"]["error_class"] == "TextTooLong"
+    assert "500000 bytes" in found["huge"]["error_message"]
+    assert found["no space"]["num_windows"] == math.ceil(found["no space"]["num_tokens"] / WINDOW)
+
+
+def test_any_delta_table_can_be_scored_by_its_own_column_names(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "their table")
+    theirs = spark.range(4).select("id", F.lit(SENTENCES[1]).alias("body.text"), F.lit("x").alias("kind.of"))
+    theirs.write.format("delta").save(path)
+    columns = {"doc_id_column": "id", "text_column": "body.text", "domain_column": "kind.of"}
+    score(corpus_table=path, **columns)
+    found = scores_by_id(spark, namespace)
+    assert sorted(found) == ["0", "1", "2", "3"]
+    assert {row["domain"] for row in found.values()} == {"x"}
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "theirs")
+    spark.range(1).select("id", F.lit("a text").alias("body")).write.format("delta").save(path)
+    with pytest.raises(ValueError, match=r"no column 'doc_id'; it has id, body; .*--doc-id-column"):
+        score(corpus_table=path)
+
+
+def test_duplicate_ids_are_an_error_with_examples_before_any_work(
+    spark: SparkSession, namespace: str, score: Score
+) -> None:
+    add_documents(spark, namespace, {"twice": "a text", "once": "another"})
+    add_documents(spark, namespace, {"twice": "a text"})
+    with pytest.raises(ValueError, match="'twice' in 2 rows"):
+        score()
+    assert not Namespace.parse(namespace).exists(spark, "scores")
+
+
+def test_a_scorer_and_its_mask_and_run_are_recorded_once(spark: SparkSession, namespace: str, score: Score) -> None:
+    add_documents(spark, namespace, documents(3))
+    result = score()
+    score()
+    place = Namespace.parse(namespace)
+    (scorer,) = place.read(spark, scorers.TABLE).collect()
+    (mask,) = place.read(spark, head_masks.TABLE).collect()
+    (run_row,) = place.read(spark, runs.TABLE).collect()
+    assert (scorer["scorer_id"], scorer["window"], scorer["dtype"]) == (result["scorer_id"], WINDOW, "float32")
+    assert [tuple(head) for head in mask["heads"]] == HEADS
+    assert scorer["mask_id"] == mask["mask_id"]
+    assert (run_row["state"], run_row["num_documents"], run_row["num_failed"]) == ("finished", 3, 0)
+
+
+@pytest.mark.parametrize("change", [{"mask_mode": "zero"}, {"window": 32}, {"dtype": "bfloat16"}])
+def test_another_way_of_scoring_is_another_scorer_beside_the_first(
+    spark: SparkSession, namespace: str, score: Score, change: dict[str, Any]
+) -> None:
+    add_documents(spark, namespace, documents(2))
+    first = score()["scorer_id"]
+    second = score(**change)["scorer_id"]
+    counts = Namespace.parse(namespace).read(spark, scores.TABLE).groupBy("scorer_id").count().collect()
+    assert {row["scorer_id"]: row["count"] for row in counts} == {first: 2, second: 2}
+
+
+def test_a_dry_run_writes_nothing(spark: SparkSession, namespace: str, score: Score) -> None:
+    add_documents(spark, namespace, documents(2))
+    assert score(dry_run=True)["num_pending"] == 2
+    place = Namespace.parse(namespace)
+    assert not any(place.exists(spark, table) for table in ("scores", "scorers", "head_masks", "runs"))
+
+
+def test_heads_that_the_model_lacks_are_an_error(
+    score: Score, spark: SparkSession, namespace: str, tmp_path: Path
+) -> None:
+    add_documents(spark, namespace, documents(1))
+    wrong = tmp_path / "wrong.txt"
+    wrong.write_text("7,0\n")
+    with pytest.raises(ValueError, match=r"layer 7, head 0, but tiny-llama@\w+ has 3 layers of 4 heads"):
+        score(heads_file=str(wrong))
+
+
+def test_without_a_mask_the_error_says_how_to_get_one(score: Score, spark: SparkSession, namespace: str) -> None:
+    add_documents(spark, namespace, documents(1))
+    with pytest.raises(ValueError, match="detect-heads"):
+        score(heads_file=None)
+
+
+def test_a_model_that_fails_in_the_worker_fails_the_run_with_its_own_words(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path
+) -> None:
+    add_documents(spark, namespace, documents(1))
+    broken = tmp_path / "broken"
+    tiny_model("llama").save_pretrained(broken)
+    byte_level_tokenizer(bos=True).save_pretrained(broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-50])
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        score(model=str(broken))
+    (row,) = Namespace.parse(namespace).read(spark, runs.TABLE).collect()
+    assert row["state"] == "failed"
+
+
+def test_the_model_is_one_nondeterministic_udf_that_is_given_only_the_text(
+    spark: SparkSession, namespace: str, tiny_model_folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jobs.scoring import ScoringPlan, score_rows
+    from udfs.checkpoint import resolve_checkpoint
+    from udfs.spark_udfs import ModelSpec, ScorerSpec, paired_score_udf
+
+    spec = ScorerSpec(ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1), tuple(HEADS), "uniform", WINDOW)
+    documents_frame = spark.createDataFrame(
+        [("d", "x", "text", "hash", 4)], "doc_id string, domain string, text string, text_sha256 string, num_bytes int"
+    )
+    plan = ScoringPlan("s", paired_score_udf(spec), 1, 1000)
+    # A filter on the score must not run the model a second time.
+    score_rows(documents_frame, plan, "r").filter("influence_score > 0").explain("formatted")
+    text = capsys.readouterr().out
+    assert text.count("ArrowEvalPython (") == 1
+    (arguments,) = [line for line in text.splitlines() if line.startswith("Arguments: [score(")]
+    assert "doc_id" not in arguments
+    assert "domain" not in arguments
+
+
+def test_a_worker_loads_the_model_once_for_all_its_partitions(spark: SparkSession, tiny_model_folder: str) -> None:
+    from udfs.checkpoint import resolve_checkpoint
+    from udfs.spark_udfs import ModelSpec, ScorerSpec, paired_score_udf
+
+    # A window of its own: no other test has loaded this scorer into a worker.
+    spec = ScorerSpec(ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1), tuple(HEADS), "uniform", 40)
+
+    def loads(_: Any) -> Any:
+        import os
+
+        import pandas as pd
+
+        from udfs import spark_udfs
+
+        yield pd.DataFrame({"pid": [os.getpid()], "num_loads": [spark_udfs.num_loads]})
+
+    def counts() -> dict[int, int]:
+        rows = spark.range(0, 8, 1, 8).mapInPandas(loads, "pid long, num_loads long").collect()
+        return {row["pid"]: row["num_loads"] for row in rows}
+
+    texts = spark.range(0, 32, 1, 8).select(F.lit(SENTENCES[0]).alias("text"))
+    before = counts()
+    for _ in range(2):
+        texts.select(paired_score_udf(spec)("text").alias("s")).select("s.*").collect()
+    after = counts()
+    assert after
+    assert all(number - before.get(pid, 0) <= 1 for pid, number in after.items())
+    assert any(number - before.get(pid, 0) == 1 for pid, number in after.items())
