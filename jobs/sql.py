@@ -56,6 +56,9 @@ def run(settings: SqlSettings, spark: SparkSession) -> None:
         if "TABLE_OR_VIEW_NOT_FOUND" in message:
             message += f"; namespace {namespace} has: {', '.join(names) or 'no tables'}"
         raise ValueError(message) from error
+    finally:
+        for name in names:
+            spark.catalog.dropTempView(name)
 
 
 def _register(spark: SparkSession, namespace: Namespace) -> list[str]:
@@ -111,6 +114,8 @@ def show(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, (str, bool, int, Decimal, date, datetime)):
         return str(value)
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
     return json.dumps(_plain(value), ensure_ascii=False, default=str)
 
 

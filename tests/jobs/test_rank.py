@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from pyspark.testing import assertDataFrameEqual
+
+from jobs import rank
+from jobs.rank import RankSettings
+from jobs.statements import run_statement
+from jobs.tables import Namespace
+from schemas import rankings, scorers, scores
+
+NOW = dt.datetime(2026, 1, 1)
+VALUES = {"scorer_id": "s1", "unknown_domain": "unknown"}
+
+
+def score_row(doc_id: str, domain: str | None, score: float | None, **changes: Any) -> dict[str, Any]:
+    """A row of scores; not scored where score is None."""
+    scored = score is not None
+    row = {
+        "doc_id": doc_id,
+        "text_sha256": "f" * 64,
+        "scorer_id": "s1",
+        "domain": domain,
+        "num_tokens": 10,
+        "num_predicted_tokens": 9,
+        "num_windows": 1,
+        "base_nll_sum": 18.0 if scored else None,
+        "masked_nll_sum": 27.0 if scored else None,
+        "base_loss": 2.0 if scored else None,
+        "masked_loss": 3.0 if scored else None,
+        "influence_score": score,
+        "status": "scored" if scored else "empty",
+        "error_class": None,
+        "error_message": None,
+        "run_id": "r",
+        "scored_at": NOW,
+    }
+    return row | changes
+
+
+def scorer_row(scorer_id: str) -> tuple[Any, ...]:
+    return (scorer_id, "m", "tiny", "w", "t", f"mask-{scorer_id}", "uniform", 64, "float32", 1, NOW)
+
+
+def write(spark, namespace: str, rows: list[dict[str, Any]], scorer_ids: tuple[str, ...] = ("s1",)) -> None:
+    place = Namespace.parse(namespace)
+    for contract in (scores.TABLE, scorers.TABLE):
+        place.create(spark, contract)
+    place.append(spark.createDataFrame([scorer_row(name) for name in scorer_ids], scorers.TABLE.schema), scorers.TABLE)
+    if rows:
+        place.append(spark.createDataFrame(rows, scores.TABLE.schema), scores.TABLE)
+
+
+def ranked(spark, rows: list[dict[str, Any]], **values: str) -> list[dict[str, Any]]:
+    scored = spark.createDataFrame(rows, scores.TABLE.schema)
+    return [row.asDict() for row in run_statement(spark, "rank", VALUES | values, scores=scored).collect()]
+
+
+def oracle(rows: list[dict[str, Any]], scorer_id: str) -> dict[str, tuple[str, int, int, float, float]]:
+    """By plain loops: doc_id to domain, rank, size, percentile, score."""
+    newest: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        before = newest.get(row["doc_id"])
+        if row["scorer_id"] == scorer_id and (before is None or row["scored_at"] > before["scored_at"]):
+            newest[row["doc_id"]] = row
+    domains = defaultdict(list)
+    for row in newest.values():
+        if row["status"] == "scored":
+            domains[(row["domain"] or "").strip() or "unknown"].append(row)
+    found = {}
+    for domain, members in domains.items():
+        for row in members:
+            higher = sum(other["influence_score"] > row["influence_score"] for other in members)
+            tied_before = sum(
+                other["influence_score"] == row["influence_score"] and other["doc_id"] < row["doc_id"]
+                for other in members
+            )
+            others = len(members) - 1
+            percentile = (others - higher) / others if others else 1.0
+            place = (domain, higher + tied_before + 1, len(members), percentile, row["influence_score"])
+            found[row["doc_id"]] = place
+    return found
+
+
+def test_ranks_agree_with_plain_loops_on_random_tables(spark):
+    draw = random.Random(7)
+    rows = []
+    for n in range(3000):
+        doc_id = f"{draw.choice('aBz_é')}{draw.randrange(1500)}"
+        domain = draw.choice([f"domain {draw.randrange(400)}", None, " ", "unknown"])
+        score = draw.choice([None, 0.0, -0.0, 0.5, -0.5, draw.gauss(0.3, 0.2), 1e300])
+        scorer_id = draw.choice(["s1", "s1", "s2"])
+        moment = NOW + dt.timedelta(seconds=draw.randrange(10**6), microseconds=n)
+        rows.append(score_row(doc_id, domain, score, scorer_id=scorer_id, scored_at=moment, text_sha256=str(n)))
+    found = ranked(spark, rows)
+    expected = oracle(rows, "s1")
+    assert len(expected) > 500
+    assert min(size for _, _, size, _, _ in expected.values()) == 1
+    assert {row["doc_id"] for row in found} == set(expected)
+    for row in found:
+        domain, domain_rank, domain_size, percentile, score = expected[row["doc_id"]]
+        assert (row["domain"], row["domain_rank"], row["domain_size"]) == (domain, domain_rank, domain_size)
+        assert row["percentile"] == pytest.approx(percentile, abs=1e-12)
+        assert row["influence_score"] == score
+        assert row["scorer_id"] == "s1"
+
+
+def test_the_best_has_percentile_1_ties_share_theirs_and_the_only_one_has_1(spark):
+    rows = [score_row(doc_id, "d", score) for doc_id, score in zip("edcba", (0.9, 0.5, 0.5, 0.5, 0.1), strict=True)]
+    rows += [score_row("only", "alone", -3.0), score_row("empty", "d", None), score_row("nothing", "void", None)]
+    found = {row["doc_id"]: (row["domain_rank"], row["domain_size"], row["percentile"]) for row in ranked(spark, rows)}
+    assert found == {
+        "e": (1, 5, 1.0),
+        "b": (2, 5, 0.75),
+        "c": (3, 5, 0.75),
+        "d": (4, 5, 0.75),
+        "a": (5, 5, 0.0),
+        "only": (1, 1, 1.0),
+    }
+
+
+def test_of_a_document_whose_text_changed_only_the_latest_counts_and_none_where_that_failed(spark):
+    later = {"scored_at": NOW + dt.timedelta(days=1), "text_sha256": "new"}
+    failed = later | {"status": "failed", "error_class": "E"}
+    rows = [
+        score_row("better", "d", 0.1),
+        score_row("better", "e", 0.9, **later),
+        score_row("broken", "d", 0.8),
+        score_row("broken", "d", None, **failed),
+    ]
+    found = ranked(spark, rows)
+    assert [(row["doc_id"], row["domain"], row["text_sha256"]) for row in found] == [("better", "e", "new")]
+
+
+def test_ranking_twice_gives_the_same_rows_and_leaves_other_scorers_alone(spark, namespace, capsys):
+    write(spark, namespace, [score_row("a", "d", 0.5), score_row("b", None, 0.1)])
+    place = Namespace.parse(namespace)
+    rank.run(RankSettings(namespace=namespace), spark)
+    first = place.read(spark, rankings.TABLE).collect()
+    write(
+        spark, namespace, [score_row("c", "d", 0.7, scorer_id="s2"), score_row("a", "d", 0.2, scorer_id="s2")], ("s2",)
+    )
+    rank.run(RankSettings(namespace=namespace, scorer_id="s2"), spark)
+    rank.run(RankSettings(namespace=namespace, scorer_id="s1"), spark)
+    found = place.read(spark, rankings.TABLE)
+    assertDataFrameEqual(found.where("scorer_id = 's1'"), first)
+    assert {row["doc_id"]: row["domain_rank"] for row in found.where("scorer_id = 's2'").collect()} == {"c": 1, "a": 2}
+    shown = capsys.readouterr().out
+    assert "d: 2 documents, best c (0.7000), worst a (0.2000)" in shown
+    assert "unknown: 1 documents, best b (0.1000), worst b (0.1000)" in shown
+
+
+def test_a_document_that_is_scored_no_more_leaves_the_ranking(spark, namespace, capsys):
+    write(spark, namespace, [score_row("a", "d", 0.5), score_row("b", "d", 0.1)])
+    rank.run(RankSettings(namespace=namespace), spark)
+    later = score_row("a", "d", None, scored_at=NOW + dt.timedelta(days=1), text_sha256="new")
+    place = Namespace.parse(namespace)
+    place.append(spark.createDataFrame([later], scores.TABLE.schema), scores.TABLE)
+    capsys.readouterr()
+    rank.run(RankSettings(namespace=namespace, json=True), spark)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["scorer_id"] == "s1"
+    assert [(row["domain"], row["num_documents"], row["best_doc_id"]) for row in shown["domains"]] == [("d", 1, "b")]
+    assert [row["doc_id"] for row in place.read(spark, rankings.TABLE).collect()] == ["b"]
+
+
+def test_several_scorers_without_a_choice_are_listed(spark, namespace):
+    write(spark, namespace, [score_row("a", "d", 0.5)], ("s1", "s2"))
+    with pytest.raises(ValueError, match="has 2 scorers; name one with --scorer-id:") as error:
+        rank.run(RankSettings(namespace=namespace), spark)
+    assert "\n  s2  tiny, mask mask-s2 (uniform), window 64, float32, since 2026-01-01" in str(error.value)
+    with pytest.raises(ValueError, match=r"--scorer-id is 's3', but namespace .* has only:\n  s1"):
+        rank.run(RankSettings(namespace=namespace, scorer_id="s3"), spark)
+    with pytest.raises(ValueError, match=r"s2 has no scored document to rank \(no rows at all\)"):
+        rank.run(RankSettings(namespace=namespace, scorer_id="s2"), spark)
+
+
+def test_a_scorer_that_scored_nothing_has_no_ranking(spark, namespace):
+    write(spark, namespace, [score_row("a", "d", None), score_row("b", "d", None)])
+    with pytest.raises(ValueError, match=r"no scored document to rank \(2 empty\)"):
+        rank.run(RankSettings(namespace=namespace), spark)
+    assert not Namespace.parse(namespace).exists(spark, "rankings")
