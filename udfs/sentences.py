@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterator
 
 _SYMBOL = re.compile(r"{(\w+)}")
 _A_BEFORE_VOWEL = re.compile(r"\ba (?=[aeiou])")
 
 # One line is one shape of sentence. The shapes differ in their first words and their order on purpose: with
 # few of them, a model guesses much of a value from the other values instead of retrieving it.
-_SHAPES = """
+_SHAPES = """\
 {person} {verb} {thing}
 {person} {verb} {thing} {time}
 {person} {adverb} {verb} {thing} {place}
@@ -55,7 +56,7 @@ please bring {thing} and some {crop} to {name} {time}
 before {person} could speak, {number} {animal}s {moved} {place}
 instead of {crop}, {name} planted {crop} {place}
 a letter about {idea} reached {city} {time}
-"""
+""".splitlines()
 
 
 def _words(text: str) -> list[str]:
@@ -67,7 +68,6 @@ def _phrases(text: str) -> list[str]:
 
 
 _GRAMMAR: dict[str, list[str]] = {
-    "sentence": _SHAPES.strip().splitlines(),
     "person": _phrases(
         "the {role}|a {adjective} {role}|the {adjective} {role}|the {role} from {city}|my {adjective} {role}"
     ),
@@ -139,12 +139,22 @@ _GRAMMAR: dict[str, list[str]] = {
 }
 
 
-def draw_sentence(rng: random.Random) -> str:
-    """One English sentence of about 5 to 25 words, from the random numbers of `rng` alone."""
+def draw_sentences(rng: random.Random) -> Iterator[str]:
+    """English sentences of about 5 to 25 words, without end, from the random numbers of rng alone.
 
-    def expand(symbol: re.Match[str]) -> str:
-        return _SYMBOL.sub(expand, rng.choice(_GRAMMAR[symbol[1]]))
+    Every shape is used once before any is used again; a sentence may come twice.
+    """
+    while True:
+        for shape in rng.sample(_SHAPES, len(_SHAPES)):
+            yield _finish(_expand(shape, rng))
 
-    sentence = _SYMBOL.sub(expand, "{sentence}")
+
+def _expand(text: str, rng: random.Random) -> str:
+    """Text with each {symbol} replaced by one of its alternatives, expanded in turn."""
+    return _SYMBOL.sub(lambda symbol: _expand(rng.choice(_GRAMMAR[symbol[1]]), rng), text)
+
+
+def _finish(sentence: str) -> str:
+    """The sentence with an for a where a vowel follows, and a capital."""
     sentence = _A_BEFORE_VOWEL.sub("an ", sentence)
     return sentence[0].upper() + sentence[1:]
