@@ -1,0 +1,184 @@
+"""The demo's corpus: real text that any machine with the demo's packages has, in five domains."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import re
+import sys
+import sysconfig
+import tokenize
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import NamedTuple
+
+FILE_NAME = "demo_corpus.jsonl"
+MIN_CHARS = 400
+# The demo shows how scores go with length: documents are taken in turn from this many equal classes of it.
+NUM_LENGTH_CLASSES = 5
+# Its readme holds what the demo printed: scoring it would change the next demo's output.
+OWN_PACKAGE = "attention-influence"
+
+# Tables of data, old grammars, tests, and what many systems leave out or have in a package of its own.
+_NOT_TYPICAL_CODE = {
+    *("encodings", "pydoc_data", "lib2to3", "test", "ensurepip"),
+    *("distutils", "idlelib", "tkinter", "turtledemo"),
+}
+_LICENCE_NAME = re.compile(r"(LICEN[CS]E|COPYING|NOTICE|EULA)", re.IGNORECASE)
+_TEXT_SUFFIX = re.compile(r"\.(txt|md|rst)$", re.IGNORECASE)
+
+
+class Document(NamedTuple):
+    """A document and its readable title, which is unique within its domain."""
+
+    source: str
+    text: str
+
+
+def gather_demo_corpus(folder: Path, max_chars: int, per_domain: int) -> Path:
+    """The JSONL file in folder, of up to per_domain documents in each of the five domains.
+
+    A line holds doc_id, domain, text and source. A text is cut after its last whole line within max_chars and
+    is otherwise left as it is; none has fewer than 400 characters or stands there twice. The same machine gives
+    the same bytes, and a file that holds them already is left alone. Raises ValueError for a max_chars too
+    small, and where a domain's packages are missing or folder cannot be written.
+    """
+    if max_chars < MIN_CHARS:
+        raise ValueError(f"max_chars is {max_chars}, but no document is shorter than {MIN_CHARS}; use that or more")
+    if per_domain < 1:
+        raise ValueError(f"per_domain is {per_domain}; take at least 1 document a domain")
+    domains = {
+        "code": _standard_library(),
+        "reference": _language_reference(),
+        "mathematics": _mathematics_docstrings(),
+        "readme": _package_descriptions(),
+        "legal": _licences(),
+    }
+    taken: set[str] = set()
+    lines: list[str] = []
+    for domain, found in domains.items():
+        chosen = _select(found, max_chars, per_domain, taken)
+        if not chosen:
+            raise ValueError(
+                f"this Python has no text for the domain {domain} of the demo's corpus: its library or packages come "
+                "without sources or metadata; run in a virtual environment with attention-influence[demo] installed"
+            )
+        for source, text in chosen:
+            doc_id = f"{domain}-{_hash(source)[:12]}"
+            record = {"doc_id": doc_id, "domain": domain, "text": text, "source": source}
+            lines.append(json.dumps(record) + "\n")
+    return _write(folder, "".join(lines))
+
+
+def _select(found: Iterator[Document], max_chars: int, count: int, taken: set[str]) -> list[Document]:
+    """Up to count documents, cut, with their lengths spread; sorted by source. Their texts are added to taken."""
+    classes: list[list[Document]] = [[] for _ in range(NUM_LENGTH_CLASSES)]
+    for source, text in sorted(found, key=lambda document: _hash(document.source)):
+        cut = _cut(text, max_chars)
+        if len(cut) >= MIN_CHARS and cut not in taken:
+            taken.add(cut)
+            classes[min(len(cut) * NUM_LENGTH_CLASSES // max_chars, NUM_LENGTH_CLASSES - 1)].append(
+                Document(source, cut)
+            )
+    chosen: list[Document] = []
+    while len(chosen) < count and any(classes):
+        chosen.extend(members.pop(0) for members in classes if members)
+    return sorted(chosen[:count])
+
+
+def _cut(text: str, max_chars: int) -> str:
+    """The text up to the last line end within max_chars; empty where a first line is longer than that."""
+    return text if len(text) <= max_chars else text[: text.rfind("\n", 0, max_chars) + 1]
+
+
+def _standard_library() -> Iterator[Document]:
+    """Modules of the standard library and of its packages."""
+    root = Path(sysconfig.get_path("stdlib"))
+    for path in (*root.glob("*.py"), *root.glob("*/*.py")):
+        relative = path.relative_to(root)
+        if relative.parts[0].removesuffix(".py") in sys.stdlib_module_names - _NOT_TYPICAL_CODE:
+            with tokenize.open(path) as stream:
+                yield Document(relative.as_posix(), stream.read())
+
+
+def _language_reference() -> Iterator[Document]:
+    from pydoc_data.topics import topics
+
+    for name, text in topics.items():
+        yield Document(f"topic: {name}", text)
+
+
+def _mathematics_docstrings() -> Iterator[Document]:
+    """Docstrings of what sympy and networkx offer at their top level, each once."""
+    try:
+        import networkx
+        import sympy
+    except ImportError as error:
+        raise ValueError(
+            f"the demo's mathematics are docstrings of sympy and networkx, but {error.name} is not installed; "
+            "pip install 'attention-influence[demo]'"
+        ) from error
+    seen: set[str] = set()
+    for module in (sympy, networkx):
+        for name in sorted(vars(module)):
+            member = vars(module)[name]
+            # Dispatched functions of networkx are objects; modules and constants have docstrings of other things.
+            if name.startswith("_") or not callable(member):
+                continue
+            text = inspect.cleandoc(getattr(member, "__doc__", None) or "")
+            if text not in seen:
+                seen.add(text)
+                yield Document(f"{module.__name__}.{name}", text)
+
+
+def _packages() -> list[tuple[str, Distribution]]:
+    """(name, distribution) of every installed package but this one, each once, by name."""
+    found: dict[str, Distribution] = {}
+    for package in distributions():
+        # A folder that a failed installation left behind has no metadata.
+        if "Name" in (package.metadata or ()):
+            found.setdefault(package.metadata["Name"], package)
+    return [(name, found[name]) for name in sorted(found) if name != OWN_PACKAGE]
+
+
+def _package_descriptions() -> Iterator[Document]:
+    for name, package in _packages():
+        description = package.metadata.json.get("description")
+        if isinstance(description, str):
+            yield Document(f"{name} README", description)
+
+
+def _licences() -> Iterator[Document]:
+    """Licence files beside the packages' metadata; many differ from another by a name and a year only."""
+    for name, package in _packages():
+        for file in package.files or []:
+            if not file.parts[0].endswith(".dist-info") or not _LICENCE_NAME.search(file.name):
+                continue
+            inside = [part for part in file.parts[1:] if part != "licenses"]
+            try:
+                text = Path(str(file.locate())).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue
+            yield Document(f"{name} {_TEXT_SUFFIX.sub('', '/'.join(inside))}", text)
+
+
+def _write(folder: Path, content: str) -> Path:
+    """The file with this content, written whole or not at all."""
+    path = folder / FILE_NAME
+    try:
+        if path.is_file() and path.read_bytes() == content.encode():
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(f".{os.getpid()}.tmp")
+        scratch.write_bytes(content.encode())
+        scratch.replace(path)
+    except OSError as error:
+        raise ValueError(f"the demo's corpus cannot be written to {folder}: {error}; name another folder") from error
+    return path
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
