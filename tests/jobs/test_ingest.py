@@ -107,16 +107,22 @@ def test_a_dry_run_says_what_would_happen_and_leaves_nothing(spark, namespace, t
 
 
 def test_a_limit_takes_the_first_by_id_and_the_same_ones_again(spark, namespace, tmp_path):
-    path = write_lines(tmp_path / "docs.jsonl", *[{"id": f"{n:02}", "text": f"t{n}"} for n in range(20)])
+    path = write_lines(tmp_path / "docs.jsonl", *[{"id": f"{n:02}", "text": f"t{n}"} for n in reversed(range(20))])
     for num_new in (3, 0):
         assert run(spark, namespace, path, doc_id_column="id", limit=3)["num_new"] == num_new
     assert sorted(held(spark, namespace)) == ["00", "01", "02"]
 
 
-def test_what_was_no_unicode_text_is_counted(spark, namespace, tmp_path, capsys):
+def test_what_was_no_unicode_text_is_counted_and_corpus_holds_text_alone(spark, namespace, tmp_path, capsys):
     (tmp_path / "a.txt").write_bytes(b"\xff")
     assert run(spark, namespace, str(tmp_path / "a.txt"))["num_repaired"] == 1
     assert "no Unicode text, each now U+FFFD: 1" in capsys.readouterr().out
+    # Not by what Python makes of it: that repairs too.
+    stored = Namespace.parse(namespace).read(spark, corpus.TABLE).selectExpr("hex(text) as bytes", "doc_id")
+    assert stored.collect()[0].asDict() == {
+        "bytes": "EFBFBD",
+        "doc_id": hashlib.sha256("\ufffd".encode()).hexdigest(),
+    }
 
 
 def test_an_input_that_is_refused_halfway_leaves_corpus_as_it_was(spark, namespace, tmp_path):

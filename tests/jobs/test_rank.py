@@ -88,7 +88,18 @@ def oracle(rows: list[dict[str, Any]], scorer_id: str) -> dict[str, tuple[str, i
     return found
 
 
-def test_ranks_agree_with_plain_loops_on_random_tables(spark):
+@pytest.fixture
+def scattered(spark):
+    """Spark as on a large table: rows reach their domain from several places, not sorted by chance."""
+    spark.conf.set("spark.sql.adaptive.enabled", "false")
+    spark.conf.set("spark.sql.shuffle.partitions", "7")
+    yield spark
+    spark.conf.set("spark.sql.adaptive.enabled", "true")
+    spark.conf.set("spark.sql.shuffle.partitions", "2")
+
+
+def test_ranks_agree_with_plain_loops_on_random_tables(scattered):
+    spark = scattered
     draw = random.Random(7)
     rows = []
     for n in range(3000):

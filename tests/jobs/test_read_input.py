@@ -149,11 +149,10 @@ def test_parquet_keeps_null_empty_and_binary_text_and_the_folders_that_it_is_par
 
 
 def test_parquet_files_of_different_columns_are_read_by_all_of_them(spark, tmp_path):
-    spark.createDataFrame([("old",)], "text string").write.parquet(str(tmp_path / "docs"))
-    newer = spark.createDataFrame([("new", "x")], "text string, lang string")
-    newer.write.mode("append").parquet(str(tmp_path / "docs"))
-    found = read(spark, tmp_path / "docs", "parquet", InputColumns(domain="lang")).collect()
-    assert {(row["text"], row["domain"]) for row in found} == {("old", None), ("new", "x")}
+    for row, schema in ((("old", "web"), "text string, origin string"), (("new", "en"), "text string, lang string")):
+        spark.createDataFrame([row], schema).write.mode("append").parquet(str(tmp_path / "docs"))
+    found = read(spark, tmp_path / "docs", "parquet", InputColumns(domain="lang", source="origin")).collect()
+    assert {(row["text"], row["domain"], row["source"]) for row in found} == {("old", None, "web"), ("new", "en", None)}
 
 
 def test_a_delta_table_is_read_by_path_or_name_with_fields_of_structs(spark, tmp_path):
