@@ -32,7 +32,7 @@ class Tracker:
         """Count done units as done in all; a smaller number than before is ignored."""
         self.done = max(self.done, done)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self.done, rate=f"{self._rate():,.0f} {self._unit}/s")
+            self._bar.update(self._task, completed=self.done, rate=self._rate_text())
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             print(self._line(), file=self._stream, flush=True)
@@ -63,7 +63,7 @@ class Tracker:
         elif finished:
             seconds = time.monotonic() - self._started
             print(
-                f"{self._title}: {self.done:,} {self._unit} in {duration(seconds)}, {self._rate():,.0f} {self._unit}/s",
+                f"{self._title}: {self.done:,} {self._unit} in {duration(seconds)}, {self._rate_text()}",
                 file=self._stream,
                 flush=True,
             )
@@ -71,16 +71,18 @@ class Tracker:
     def _rate(self) -> float:
         return self.done / max(time.monotonic() - self._started, 1e-9)
 
+    def _rate_text(self) -> str:
+        """The rate to two digits or more: a model may take seconds for one."""
+        rate = self._rate()
+        return f"{rate:,.0f} {self._unit}/s" if rate >= 10 else f"{rate:.2g} {self._unit}/s"
+
     def _line(self) -> str:
         rate = self._rate()
         if self._total is None:
-            return f"{self._title}: {self.done:,} {self._unit}, {rate:,.0f} {self._unit}/s"
+            return f"{self._title}: {self.done:,} {self._unit}, {self._rate_text()}"
         left = duration((self._total - self.done) / rate) if rate > 0 else "an unknown time"
         share = f" ({self.done / self._total:.0%})" if self._total else ""
-        return (
-            f"{self._title}: {self.done:,} of {self._total:,} {self._unit}{share}, "
-            f"{rate:,.0f} {self._unit}/s, {left} left"
-        )
+        return f"{self._title}: {self.done:,} of {self._total:,} {self._unit}{share}, {self._rate_text()}, {left} left"
 
 
 @contextmanager

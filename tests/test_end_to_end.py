@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,11 @@ from tests.udfs.models import tiny_model
 
 
 def test_a_corpus_in_files_becomes_ranked_scores_that_sql_can_query(
-    spark: SparkSession, namespace: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession,
+    namespace: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, heads_file, input_file = tmp_path / "model", tmp_path / "heads.txt", tmp_path / "documents.jsonl"
     tiny_model("qwen2").save_pretrained(model)
@@ -47,6 +53,13 @@ def test_a_corpus_in_files_becomes_ranked_scores_that_sql_can_query(
         of_domain = [row["influence_score"] for row in rows if row["domain"] == domain]
         assert of_domain == sorted(of_domain, reverse=True)
     assert rows[-1] == {**rows[-1], "domain": "single", "domain_rank": 1, "domain_size": 1}
+
+    monkeypatch.setattr(sys, "argv", ["explore_scores.py", namespace])
+    notebook = runpy.run_path(str(Path(__file__).parent.parent / "notebooks" / "explore_scores.py"))
+    controls = {row["domain"]: row for row in notebook["controls"].collect()}
+    assert {domain: row["num_documents"] for domain, row in controls.items()} == {"code": 5, "prose": 5, "single": 1}
+    assert all(-1 <= row["with_length"] <= 1 for domain, row in controls.items() if domain != "single")
+    assert controls["single"]["with_length"] is None, "one document has no correlation"
 
 
 @pytest.mark.parametrize(
