@@ -28,7 +28,10 @@ PROBES_PER_TASK = 2
 
 
 class DetectHeadsSettings(StageSettings):
-    """Settings of detect-heads."""
+    """Find the heads of a model that copy the answers of the probes, and write the top of them as a mask.
+
+    A detection on the same probes is not repeated. A model whose heads are at chance gets no mask.
+    """
 
     model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
     top_fraction: float = Field(0.05, gt=0, le=1, description="share of all heads to mask (the paper's 0.05)")

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class ScoreSettings(StageSettings):
-    """Settings of score."""
+    """Score each document with all heads and with a mask's heads off, in one pass of the model.
+
+    A document is scored once for each text and scorer (model, mask, mode, window, number format): run it again and
+    it does what is left. Each document gets a row in scores, whatever became of it.
+    """
 
     model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
     mask_id: str | None = Field(None, description="a mask of head_masks; by default the newest of this model")
@@ -72,8 +76,9 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
         with log.recorded():
             score_in_batches(spark, namespace, documents, num_bytes, scoring_plan(settings, spark, scorer), log)
     result = {"scorer_id": scorer.scorer_id, "num_pending": num_documents, "num_bytes": num_bytes, **log.result()}
-    to_do = f"scorer {scorer.scorer_id}: {num_documents} documents ({num_bytes:,} bytes) to score"
-    print(json.dumps(result) if settings.json_output else log.summary() if log.num_documents else to_do)
+    to_do = f"{num_documents:,} documents ({num_bytes:,} bytes) to score" if num_documents else "nothing left to score"
+    done = log.summary() if log.num_documents else f"scorer {scorer.scorer_id}: {to_do}"
+    print(json.dumps(result) if settings.json_output else done)
     return result
 
 
