@@ -82,7 +82,8 @@ class Namespace:
         if self.schema_parts:
             schema = ".".join(quote_name(part) for part in self.schema_parts)
             with spark_reasons(f"namespace {self} cannot be read"):
-                found = [row["tableName"] for row in spark.sql(f"show tables in {schema}").collect()]
+                listed = spark.sql(f"show tables in {schema}").where("not isTemporary").collect()
+            found = [row["tableName"] for row in listed]
         elif os.path.isdir(local := _local(self.folder)):
             found = [name for name in os.listdir(local) if os.path.isdir(f"{local}/{name}/_delta_log")]
         else:

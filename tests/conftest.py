@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+# assertDataFrameEqual brings in Spark's pandas, which warns unless it knows how to read time zones.
+os.environ.setdefault("PYARROW_IGNORE_TIMEZONE", "1")
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -67,7 +67,7 @@ def test_known_tables_are_those_of_the_contracts():
     assert "contract" not in known_tables()
 
 
-@pytest.mark.parametrize("folder", ["plain", "with space", "100% [odd] {name}", "ümlaut*?#"])
+@pytest.mark.parametrize("folder", ["plain", "100% [odd] {name} ümlaut*?#"])
 def test_a_folder_of_any_name_holds_tables(spark, tmp_path, folder):
     namespace = Namespace.parse(str(tmp_path / folder))
     assert namespace.table_names(spark) == []
@@ -88,8 +88,10 @@ def test_a_schema_holds_tables(spark):
         namespace.append(ranked(spark, "s1", "a"), rankings.TABLE)
         namespace.replace(ranked(spark, "s1", "b"), rankings.TABLE, "scorer_id", "s1")
         assertDataFrameEqual(namespace.read(spark, rankings.TABLE), ranked(spark, "s1", "b"))
+        spark.range(1).createOrReplaceTempView("not_of_the_schema")
         assert namespace.table_names(spark) == ["rankings"]
     finally:
+        spark.catalog.dropTempView("not_of_the_schema")
         spark.sql("drop schema influence_test cascade")
 
 
