@@ -80,9 +80,8 @@ def _select(found: Iterator[Document], max_chars: int, count: int, taken: set[st
         cut = _cut(text, max_chars)
         if len(cut) >= MIN_CHARS and cut not in taken:
             taken.add(cut)
-            classes[min(len(cut) * NUM_LENGTH_CLASSES // max_chars, NUM_LENGTH_CLASSES - 1)].append(
-                Document(source, cut)
-            )
+            length_class = (len(cut) - MIN_CHARS) * NUM_LENGTH_CLASSES // (max_chars - MIN_CHARS + 1)
+            classes[length_class].append(Document(source, cut))
     chosen: list[Document] = []
     while len(chosen) < count and any(classes):
         chosen.extend(members.pop(0) for members in classes if members)

@@ -99,6 +99,7 @@ def test_probes_of_another_tokenizer_stay(spark, namespace, make, tmp_path):
     mine = make()
     other = make(model=save_model(tmp_path / "other", bos=True), num_probes=2, seed=9)
     assert other["tokenizer_id"] != mine["tokenizer_id"]
+    assert make()["num_written"] == 0
     make(num_probes=3)
     found = [(row["tokenizer_id"], row["seed"]) for row in stored(spark, namespace)]
     assert sorted(found) == sorted([(mine["tokenizer_id"], 0)] * 3 + [(other["tokenizer_id"], 9)] * 2)
