@@ -62,16 +62,16 @@ def test_no_job_touches_what_spark_connect_does_not_have():
             assert word not in source, f"{path} uses {word}"
 
 
-def spark_submit(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+def spark_submit(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     """Run a program as spark-submit does, in its own JVM."""
     import pyspark
 
     submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, **env}
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
     quick = ("ui.enabled=false", "sql.shuffle.partitions=1", "databricks.delta.snapshotPartitions=1")
     options = ["--master", "local[1]", "--driver-java-options", QUICK_JVM]
     options += [word for setting in quick for word in ("--conf", f"spark.{setting}")]
-    return subprocess.run([str(submit), *options, *argv], capture_output=True, text=True, env=environment, cwd=ROOT)
+    return subprocess.run([str(submit), *options, *argv], capture_output=True, text=True, env=environment, cwd=folder)
 
 
 @pytest.mark.spark
@@ -80,9 +80,10 @@ def test_spark_submit_runs_a_stage_and_gets_delta_without_being_told(tmp_path):
     document.write_text("hello", encoding="utf-8")
     namespace = str(tmp_path / "namespace")
     argv = ["--input", str(document), "--domain", "x", "--namespace", namespace, "--json"]
-    result = spark_submit("jobs/ingest.py", *argv)
+    # In the test's folder: Spark makes its warehouse where it starts.
+    result = spark_submit(tmp_path, str(ROOT / "jobs" / "ingest.py"), *argv)
     assert result.returncode == 0, result.stderr[-3000:]
     assert '"num_new": 1' in result.stdout
-    wrong = spark_submit("jobs/ingest.py", "--input", str(document), "--namespace", namespace)
+    wrong = spark_submit(tmp_path, str(ROOT / "jobs" / "ingest.py"), "--input", str(document))
     assert wrong.returncode == 2
     assert "attention-influence ingest: error: name the domain" in wrong.stdout
