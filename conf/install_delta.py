@@ -45,7 +45,7 @@ def fetch(ivy_folder: Path) -> None:
         f"S.builder.master('local[1]').config('spark.ui.enabled','false').config('spark.jars.packages','{COORDINATES}')"
         f".config('spark.jars.excludes','{NOT_NEEDED}').config('spark.jars.ivy',r'{ivy_folder}').getOrCreate().stop()",
     ]
-    result = subprocess.run(start, capture_output=True, text=True, check=False)
+    result = subprocess.run(start, capture_output=True, text=True, check=False)  # noqa: S603 - this interpreter
     if result.returncode != 0:
         tail = "\n".join(result.stderr.strip().splitlines()[-15:])
         raise RuntimeError(f"Spark could not fetch {COORDINATES} (is Maven Central reachable?):\n{tail}")
