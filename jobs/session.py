@@ -20,7 +20,9 @@ DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 # The JVM only moves rows here, the model runs in Python: measured on two busy cores, a first small ingest takes
 # 14-18 s with these and 32-44 s without.
-QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# The first compiler alone is given 48 MB for its code; after some minutes of Spark that is full, and no code is
+# compiled any more.
+QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
 # Set on Databricks, where Delta is built in, and for Spark Connect, where the server has it or not.
 PROVIDED_BY = ("DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
 # Set by spark-submit for the Python program that it starts.
