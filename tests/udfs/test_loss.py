@@ -172,9 +172,9 @@ def test_a_loss_that_is_no_number_makes_its_own_rows_sum_none() -> None:
 
 def test_small_losses_are_not_lost_beside_a_large_sum() -> None:
     """In float32 a sum of 2**24 no longer grows by 1."""
-    losses = torch.full((1, 101), 1.0)
+    losses = torch.full((1, 102), 1.0)
     losses[0, 0] = 2.0**24
-    assert row_sums(losses, torch.tensor([102])).item() == 2.0**24 + 100
+    assert row_sums(losses, torch.tensor([103])).item() == 2.0**24 + 101
 
 
 def test_targets_are_the_rows_own_tokens_after_the_first() -> None:
