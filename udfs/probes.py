@@ -1,4 +1,4 @@
-"""Retrieval probes: look-ups in a JSON object that a model answers by copying, METHOD.md step 1.
+"""Retrieval probes: look-ups in a JSON object that a model answers by copying (arXiv:2505.07293).
 
 Source: arXiv:2505.07293. Choices that the paper leaves open: values of 5 to 30 tokens, keys over A-Z a-z 0-9,
 demonstrations that are pairs of the same object and never the queried one, and a seed for everything.

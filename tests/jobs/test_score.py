@@ -295,13 +295,16 @@ def test_a_worker_loads_the_model_once_for_all_its_partitions(spark: SparkSessio
     # A window of its own: no other test has loaded this scorer into a worker.
     spec = ScorerSpec(ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1), tuple(HEADS), "uniform", 40)
 
-    def loads(_: Any) -> Any:
+    def loads(batches: Any) -> Any:
         import os
 
         import pandas as pd
 
         from udfs import spark_udfs
 
+        # A worker whose input is left unread is not used again.
+        for _ in batches:
+            pass
         yield pd.DataFrame({"pid": [os.getpid()], "num_loads": [spark_udfs.num_loads]})
 
     def counts() -> dict[int, int]:
@@ -312,7 +315,7 @@ def test_a_worker_loads_the_model_once_for_all_its_partitions(spark: SparkSessio
     before = counts()
     for _ in range(2):
         texts.select(paired_score_udf(spec)("text").alias("s")).select("s.*").collect()
-    after = counts()
-    assert after
-    assert all(number - before.get(pid, 0) <= 1 for pid, number in after.items())
-    assert any(number - before.get(pid, 0) == 1 for pid, number in after.items())
+    loaded = {pid: number - before.get(pid, 0) for pid, number in counts().items()}
+    # Sixteen tasks on two slots: at most two workers, each with one load.
+    assert sum(loaded.values()) in (1, 2)
+    assert max(loaded.values()) == 1
