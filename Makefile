@@ -28,7 +28,7 @@ check: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/pytest -m "not spark and not real_model"
+	$(BIN)/pytest -m "not spark and not real_model and not packaging"
 
 test: check
 	$(BIN)/pytest

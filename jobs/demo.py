@@ -20,8 +20,8 @@ from jobs.tables import Namespace
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Chosen for two cores in float32, where the job scores about 250 document tokens a second, both losses: 150 documents of
-# up to 1,200 characters are about 40,000 tokens. The paper's probes have 4,096 tokens, and there are 800.
+# Chosen for two cores in float32, where the job scores about 250 document tokens a second, both losses: 150
+# documents of up to 1,200 characters are about 40,000 tokens. The paper has 800 probes of 4,096 tokens.
 MAX_CHARS = 1200
 NUM_PROBES = 16
 PROBE_TOKENS = 900

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.packaging
+
 ROOT = Path(__file__).parents[1]
 # Imports every module from where the first argument says, and reads every SQL file that the others name.
 PROGRAM = """
