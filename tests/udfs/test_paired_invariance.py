@@ -119,6 +119,19 @@ def test_out_of_memory_halves_the_batch_gives_the_same_scores_and_is_remembered(
     assert WINDOW <= scorer.max_batch_tokens <= 3 * WINDOW
 
 
+def test_memory_that_shrinks_midway_counts_no_window_twice_and_loses_none(llama: Any, tiny_tokenizer: Any) -> None:
+    scorer = PairedScorer(llama, tiny_tokenizer, SOME_HEADS, window=WINDOW, max_batch_tokens=3 * WINDOW)
+    expected = scorer.score(TEXTS)
+    memory = SmallMemory(llama, max_tokens=3 * WINDOW)
+
+    def shrink(*_args: Any) -> None:
+        memory.max_tokens = WINDOW
+
+    llama.model.register_forward_hook(shrink)  # after the first batch, by which some windows are done
+    assert_same(scorer.score(TEXTS), expected)
+    assert memory.num_failures >= 1
+
+
 def test_a_window_that_never_fits_fails_its_document_alone(llama: Any, tiny_tokenizer: Any) -> None:
     texts = ["x = 1", " ".join(SENTENCES), "y = 2 * x"]
     scorer = PairedScorer(llama, tiny_tokenizer, SOME_HEADS, window=128)
