@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from udfs.loss import to_device
 from udfs.windows import Window
 
 
@@ -26,11 +27,11 @@ def token_budget_batches(windows: Sequence[Window], max_batch_tokens: int) -> It
         yield batch
 
 
-def pad_right(batch: Sequence[Window], pad_id: int, device: str | torch.device) -> tuple[Tensor, Tensor]:
-    """(token ids (B, T) int64 padded on the right, lengths (B,) int64).
+def pad_right(batch: Sequence[Window], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(token ids (B, T) int64 on device, padded on the right; lengths (B,) int64 on the CPU).
 
     Under a causal mask no token sees the padding after it, so no attention mask is needed.
     """
     lengths = [len(window.token_ids) for window in batch]
     rows = [window.token_ids + [pad_id] * (max(lengths) - len(window.token_ids)) for window in batch]
-    return torch.tensor(rows, device=device), torch.tensor(lengths, device=device)
+    return to_device(torch.tensor(rows), device), torch.tensor(lengths)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from udfs.architectures import check_architecture, refusal
 from udfs.attention import Head, MaskMode, heads_by_layer, install_paired_mask
-from udfs.loss import logits_function
+from udfs.loss import VocabularyHead
 
 NUM_TOKENS = 12
 # Rounding of the dtype, not of the mathematics, is what these leave room for.
@@ -69,7 +69,7 @@ def verify_exact(model: Any, heads: Iterable[Head], mode: MaskMode) -> None:
         raise refusal(model_type, f"the attention of {len(missing)} of its {num_layers} layers cannot be reached")
     if inexact:
         raise refusal(model_type, f"the masked heads of layers {inexact[:5]} are not what mode {mode!r} says")
-    if hidden.shape[0] != 2 or not _close(own, logits_function(model)(hidden[:1]).float(), tolerance):
+    if hidden.shape[0] != 2 or not _close(own, VocabularyHead(model)(hidden[:1]).float(), tolerance):
         raise refusal(model_type, "its unmasked rows in the paired pass differ from the model by itself")
 
 

@@ -2,53 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-LogitsFunction = Callable[[Tensor], Tensor]
-
-# Float32 logits held at a time. Full logits of a 4,096-token window over 128k words are 2 GB, and twice that paired.
-MAX_LOGITS_BYTES = 64 * 2**20
-
-
-def logits_function(model: Any) -> LogitsFunction:
-    """A function from final hidden states (N, C) to the model's own logits (N, V), with its scaling and capping."""
-    head = model.get_output_embeddings()
-    config = model.config.get_text_config()
-    cap = getattr(config, "final_logit_softcapping", None)
-    divisor = getattr(config, "logits_scaling", None)
-    factor = getattr(config, "logit_scale", None)
-
-    def logits(hidden: Tensor) -> Tensor:
-        scores: Tensor = head(hidden)
-        if divisor is not None:
-            scores = scores / divisor
-        if factor is not None:
-            scores = scores * factor
-        if cap is not None:
-            scores = torch.tanh(scores / cap) * cap
-        return scores
-
-    return logits
+# Logits held at a time, as float32. On a CPU they are read back from its cache: 8 MiB gave 150 GFLOP/s where 64 MiB
+# of whole rows gave 113 (SmolLM2's 49,152 words, two cores, float32; 290 against 198 in bfloat16). A GPU wants
+# larger matrices, and full logits of a 4,096-token window over 128k words would be 2 GB, twice that paired.
+LOGITS_BYTES = {"cpu": 8 * 2**20, "cuda": 256 * 2**20}
+# Words of the vocabulary in a piece: enough for a matrix product to run at full speed.
+NUM_WORDS = {"cpu": 2048, "cuda": 8192}
 
 
-def next_token_losses(hidden: Tensor, input_ids: Tensor, lengths: Tensor, logits: LogitsFunction) -> Tensor:
+class VocabularyHead:
+    """The model's own map from final hidden states to logits, with its scaling and capping, a slice at a time."""
+
+    def __init__(self, model: Any) -> None:
+        self._module = model.get_output_embeddings()
+        config = model.config.get_text_config()
+        self.vocab_size: int = getattr(self._module, "out_features", config.vocab_size)
+        self._cap = getattr(config, "final_logit_softcapping", None)
+        self._divisor = getattr(config, "logits_scaling", None)
+        self._factor = getattr(config, "logit_scale", None)
+        # A subclass, such as a quantised one, may keep its weights in another form: it is called whole.
+        self.can_slice = type(self._module) is torch.nn.Linear
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Logits (N, V) of hidden (N, C) over the whole vocabulary."""
+        return self._finish(self._module(hidden))
+
+    def pieces(self, hidden: Tensor, num_words: int) -> Iterator[tuple[int, Tensor]]:
+        """(first word, logits (N, W)) of consecutive slices of the vocabulary, of at most num_words words each."""
+        if not self.can_slice:
+            yield 0, self(hidden)
+            return
+        weight, bias = self._module.weight, self._module.bias  # (V, C), (V,) or None
+        for first in range(0, len(weight), num_words):
+            words = slice(first, first + num_words)
+            logits = torch.nn.functional.linear(hidden, weight[words], None if bias is None else bias[words])
+            yield first, self._finish(logits)
+
+    def _finish(self, logits: Tensor) -> Tensor:
+        if self._divisor is not None:
+            logits = logits / self._divisor
+        if self._factor is not None:
+            logits = logits * self._factor
+        if self._cap is not None:
+            logits = torch.tanh(logits / self._cap) * self._cap
+        return logits
+
+
+def next_token_losses(hidden: Tensor, input_ids: Tensor, lengths: Tensor, head: VocabularyHead) -> Tensor:
     """Cross-entropy of every token after the first, in nats.
 
-    hidden (R, T, C) any float, where R is a multiple of B; input_ids (B, T), right-padded; lengths (B,),
-    tokens a row. Returns (R, T-1) float32: entry t is the loss of token t+1, which row t predicts; NaN where
+    hidden (R, T, C) any float, where R is a multiple of B; input_ids (B, T), right-padded; lengths (B,) on the
+    CPU, tokens a row. Returns (R, T-1) float32: entry t is the loss of token t+1, which row t predicts; NaN where
     the target is padding, so that a forgotten mask shows. Full logits are never held.
     Source: arXiv:2505.07293.
     """
     num_copies = hidden.shape[0] // input_ids.shape[0]
     is_target = target_positions(lengths, input_ids.shape[1]).repeat(num_copies, 1)  # (R, T-1)
-    targets = input_ids[:, 1:].repeat(num_copies, 1)[is_target]  # (N,)
+    # Found on the CPU: a GPU would have to be waited for, to learn how many there are.
+    rows, positions = is_target.nonzero(as_tuple=True)  # (N,), (N,)
+    rows, positions = to_device(rows, hidden.device), to_device(positions, hidden.device)
+    targets = input_ids[rows % input_ids.shape[0], positions + 1]  # (N,)
     losses = hidden.new_full(is_target.shape, torch.nan, dtype=torch.float32)  # (R, T-1)
-    losses[is_target] = _cross_entropy(hidden[:, :-1][is_target], targets, logits)
+    losses[rows, positions] = _cross_entropy(hidden[rows, positions], targets, head)
     return losses
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The CPU tensor on device, copied without waiting for what a GPU is still computing."""
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def target_positions(lengths: Tensor, num_positions: int) -> Tensor:
@@ -57,23 +84,36 @@ def target_positions(lengths: Tensor, num_positions: int) -> Tensor:
 
 
 def row_sums(losses: Tensor, lengths: Tensor) -> Tensor:
-    """Sums (R,) float64 of the losses (R, T-1) over each row's own tokens; lengths (B,), R a multiple of B.
+    """Sums (R,) float64 of the losses (R, T-1) over each row's own tokens; lengths (B,) on the CPU, R a multiple of B.
 
     A loss that is NaN although its target is real makes the row's sum NaN.
     """
     is_target = target_positions(lengths, losses.shape[1] + 1).repeat(losses.shape[0] // len(lengths), 1)
-    return losses.double().masked_fill(~is_target, 0).sum(1)
+    return losses.double().masked_fill(~to_device(is_target, losses.device), 0).sum(1)
 
 
-def _cross_entropy(hidden: Tensor, targets: Tensor, logits: LogitsFunction) -> Tensor:
-    """(N,) float32 losses of targets (N,) given hidden (N, C), in chunks of rows."""
-    if not len(targets):
-        return hidden.new_empty(0, dtype=torch.float32)
-    vocab_size = logits(hidden[:1]).shape[-1]
-    rows = max(1, MAX_LOGITS_BYTES // (4 * vocab_size))
-    chunks = []
-    for hidden_chunk, target_chunk in zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True):
+def _cross_entropy(hidden: Tensor, targets: Tensor, head: VocabularyHead) -> Tensor:
+    """(N,) float32 losses of targets (N,) given hidden (N, C): log-sum-exp over the words less the target's logit."""
+    device = "cpu" if hidden.device.type == "cpu" else "cuda"
+    num_words = min(NUM_WORDS[device], head.vocab_size) if head.can_slice else head.vocab_size
+    num_rows = max(1, LOGITS_BYTES[device] // (4 * num_words))
+    losses = hidden.new_empty(len(targets), dtype=torch.float32)
+    for first in range(0, len(targets), num_rows):
+        rows = slice(first, first + num_rows)
+        losses[rows] = _losses_of_rows(hidden[rows], targets[rows], head, num_words)
+    return losses
+
+
+def _losses_of_rows(hidden: Tensor, targets: Tensor, head: VocabularyHead, num_words: int) -> Tensor:
+    """(N,) float32 losses, from running log-sums over slices of the vocabulary."""
+    log_sums = hidden.new_full(targets.shape, -torch.inf, dtype=torch.float32)  # (N,)
+    target_logits = hidden.new_full(targets.shape, torch.nan, dtype=torch.float32)  # (N,)
+    for first_word, logits in head.pieces(hidden, num_words):
         # Sixteen-bit logits would store losses in steps of 0.4 %, as large as small scores.
-        scores = logits(hidden_chunk).float()  # (rows, V)
-        chunks.append(torch.nn.functional.cross_entropy(scores, target_chunk, reduction="none"))
-    return torch.cat(chunks)
+        logits = logits.float()  # (N, W)
+        log_sums = torch.logaddexp(log_sums, logits.logsumexp(-1))
+        index = targets - first_word
+        is_here = (index >= 0) & (index < logits.shape[1])
+        here = logits.gather(1, index.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
+        target_logits = torch.where(is_here, here, target_logits)
+    return log_sums - target_logits

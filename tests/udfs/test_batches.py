@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.udfs.models import ARCHITECTURES, VOCAB_SIZE, tiny_model
 from udfs.attention import install_paired_mask
 from udfs.batches import pad_right, token_budget_batches
-from udfs.loss import logits_function, next_token_losses, row_sums
+from udfs.loss import VocabularyHead, next_token_losses, row_sums
 from udfs.windows import Window
 
 LENGTHS = st.lists(st.integers(2, 40), max_size=40)
@@ -58,7 +58,7 @@ def test_no_windows_make_no_batch() -> None:
 
 
 def test_rows_are_padded_on_the_right_to_the_longest() -> None:
-    token_ids, lengths = pad_right([Window(0, [5, 6]), Window(1, [7, 8, 9, 10])], 3, "cpu")
+    token_ids, lengths = pad_right([Window(0, [5, 6]), Window(1, [7, 8, 9, 10])], 3, torch.device("cpu"))
     assert token_ids.tolist() == [[5, 6, 3, 3], [7, 8, 9, 10]]
     assert token_ids.dtype == torch.int64
     assert lengths.tolist() == [2, 4]
@@ -72,9 +72,9 @@ def test_random_padding_changes_no_rows_losses(architecture: str) -> None:
 
     def sums(token_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
-        return row_sums(next_token_losses(hidden, token_ids, lengths, logits_function(model)), lengths)
+        return row_sums(next_token_losses(hidden, token_ids, lengths, VocabularyHead(model)), lengths)
 
-    token_ids, lengths = pad_right(batch, 0, "cpu")
+    token_ids, lengths = pad_right(batch, 0, torch.device("cpu"))
     expected = sums(token_ids, lengths)
     generator = torch.Generator().manual_seed(0)
     is_padding = torch.arange(token_ids.shape[1]) >= lengths[:, None]
@@ -82,6 +82,6 @@ def test_random_padding_changes_no_rows_losses(architecture: str) -> None:
         noise = torch.randint(VOCAB_SIZE, token_ids.shape, generator=generator)
         found = sums(torch.where(is_padding, noise, token_ids), lengths)
         assert torch.allclose(found, expected, rtol=1e-5)
-    alone = torch.stack([sums(*pad_right([window], 0, "cpu")) for window in batch], dim=1).flatten()
+    alone = torch.stack([sums(*pad_right([window], 0, torch.device("cpu"))) for window in batch], dim=1).flatten()
     assert torch.allclose(expected, alone, rtol=1e-5)
     remove()

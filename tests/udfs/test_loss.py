@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.udfs.models import ARCHITECTURES, tiny_model
 from udfs import loss
-from udfs.loss import logits_function, next_token_losses, row_sums, target_positions
+from udfs.loss import VocabularyHead, next_token_losses, row_sums, target_positions
 
 
 def random_case(
@@ -27,6 +29,13 @@ def random_case(
     projection = torch.nn.Linear(16, vocab_size, bias=False).requires_grad_(False)
     projection.weight.copy_(torch.randn(vocab_size, 16, generator=generator))
     return hidden, input_ids, lengths, projection.to(dtype)
+
+
+def head_of(module: Any, vocab_size: int = 0) -> VocabularyHead:
+    """The vocabulary head of a model that is nothing but its output projection."""
+    text_config = SimpleNamespace(vocab_size=vocab_size)
+    config = SimpleNamespace(get_text_config=lambda: text_config)
+    return VocabularyHead(SimpleNamespace(config=config, get_output_embeddings=lambda: module))
 
 
 def loop_losses(hidden: Tensor, input_ids: Tensor, lengths: Tensor, projection: torch.nn.Linear) -> list[list[float]]:
@@ -51,7 +60,7 @@ def loop_losses(hidden: Tensor, input_ids: Tensor, lengths: Tensor, projection: 
 )
 def test_losses_equal_a_loop_in_float64(rows: int, tokens: int, vocab_size: int, copies: int) -> None:
     hidden, input_ids, lengths, projection = random_case(rows, tokens, vocab_size, copies=copies)
-    found = next_token_losses(hidden, input_ids, lengths, projection)
+    found = next_token_losses(hidden, input_ids, lengths, head_of(projection))
     assert found.shape == (copies * rows, tokens - 1)
     assert found.dtype == torch.float32
     for row, expected in enumerate(loop_losses(hidden, input_ids, lengths, projection)):
@@ -64,13 +73,13 @@ def test_a_row_predicts_the_next_token_and_no_other() -> None:
     lengths = torch.tensor([8])
     for shift, is_right in ((0, False), (1, True), (2, False)):
         hidden = 50 * torch.nn.functional.one_hot(input_ids.roll(-shift, dims=1), 10).float()
-        losses = next_token_losses(hidden, input_ids, lengths, lambda states: states)
+        losses = next_token_losses(hidden, input_ids, lengths, head_of(torch.nn.Identity(), 10))
         assert (losses < 1e-3).all() == is_right
 
 
 def test_losses_of_padding_are_nan_so_that_a_forgotten_mask_shows() -> None:
     hidden, input_ids, lengths, projection = random_case(4, 9, 20, copies=2)
-    found = next_token_losses(hidden, input_ids, lengths, projection)
+    found = next_token_losses(hidden, input_ids, lengths, head_of(projection))
     for row in range(8):
         num_targets = int(lengths[row % 4]) - 1
         assert found[row, :num_targets].isfinite().all()
@@ -79,53 +88,67 @@ def test_losses_of_padding_are_nan_so_that_a_forgotten_mask_shows() -> None:
 
 def test_the_last_position_and_the_padding_reach_no_loss() -> None:
     hidden, input_ids, lengths, projection = random_case(3, 12, 20)
-    expected = row_sums(next_token_losses(hidden, input_ids, lengths, projection), lengths)
+    expected = row_sums(next_token_losses(hidden, input_ids, lengths, head_of(projection)), lengths)
     for row, length in enumerate(lengths.tolist()):
         hidden[row, length - 1 :] = torch.nan
         input_ids[row, length:] = 0
-    assert torch.equal(row_sums(next_token_losses(hidden, input_ids, lengths, projection), lengths), expected)
+    assert torch.equal(row_sums(next_token_losses(hidden, input_ids, lengths, head_of(projection)), lengths), expected)
 
 
-def test_chunks_change_nothing_wherever_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
+class Doubled(torch.nn.Linear):
+    """A projection that is more than its weight, as a quantised one is: it can only be called whole."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        return 2 * super().forward(states)
+
+
+@pytest.mark.parametrize("num_words", [1, 2, 7, 32, 33, 34])
+@pytest.mark.parametrize("num_rows", [1, 2, 7, 10_000])
+def test_pieces_change_nothing_wherever_they_end(num_rows: int, num_words: int, monkeypatch: Any) -> None:
     hidden, input_ids, lengths, projection = random_case(6, 15, 33)
+    projection = torch.nn.Linear(16, 33).requires_grad_(False)
     expected = loop_losses(hidden, input_ids, lengths, projection)
-    num_targets = int(lengths.sum()) - 6
-    for chunk_rows in (1, 2, 7, num_targets - 1, num_targets, num_targets + 1):
-        monkeypatch.setattr(loss, "MAX_LOGITS_BYTES", chunk_rows * 4 * 33)
-        found = next_token_losses(hidden, input_ids, lengths, projection)
-        for row, losses in enumerate(expected):
-            assert found[row, : len(losses)].tolist() == pytest.approx(losses, rel=1e-5)
+    monkeypatch.setitem(loss.NUM_WORDS, "cpu", num_words)
+    monkeypatch.setitem(loss.LOGITS_BYTES, "cpu", num_rows * 4 * num_words)
+    found = next_token_losses(hidden, input_ids, lengths, head_of(projection))
+    for row, losses in enumerate(expected):
+        assert found[row, : len(losses)].tolist() == pytest.approx(losses, rel=1e-5)
+
+
+def test_a_projection_that_is_more_than_its_weight_is_called_whole(monkeypatch: Any) -> None:
+    hidden, input_ids, lengths, _ = random_case(3, 9, 33)
+    projection = Doubled(16, 33, bias=False).requires_grad_(False)
+    monkeypatch.setitem(loss.NUM_WORDS, "cpu", 5)
+    found = next_token_losses(hidden, input_ids, lengths, head_of(projection))
+    for row, losses in enumerate(loop_losses(hidden, input_ids, lengths, projection)):
+        assert found[row, : len(losses)].tolist() == pytest.approx(losses, rel=1e-5)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the size in bytes of the largest tensor that any operation makes."""
+
+    num_bytes = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = operation(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and not any(schema.alias_info for schema in operation._schema.returns):
+            self.num_bytes = max(self.num_bytes, result.numel() * result.element_size())
+        return result
 
 
 def test_full_logits_are_never_held() -> None:
-    """262,144 words by 199 targets are 209 MB in float32; what is held at a time is 64 MiB."""
-    vocab_size = 262_144
-    hidden, input_ids, lengths, _ = random_case(1, 200, vocab_size)
-    most_rows = 0
-
-    def logits(states: Tensor) -> Tensor:
-        nonlocal most_rows
-        most_rows = max(most_rows, states.shape[0])
-        return states[:, :1].expand(-1, vocab_size)
-
-    losses = next_token_losses(hidden, input_ids, lengths, logits)
-    assert losses[0].tolist() == pytest.approx([math.log(vocab_size)] * 199, rel=1e-5)
-    assert 1 <= most_rows * vocab_size * 4 <= 64 * 2**20
-
-
-def test_a_vocabulary_larger_than_the_chunk_still_goes_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "MAX_LOGITS_BYTES", 8)
-    hidden, input_ids, lengths, projection = random_case(2, 5, 33)
-    expected = [sum(losses) for losses in loop_losses(hidden, input_ids, lengths, projection)]
-    found = row_sums(next_token_losses(hidden, input_ids, lengths, projection), lengths)
-    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    """262,144 words by 1,999 targets are 2 GB in float32; what is held at a time is 8 MiB."""
+    hidden, input_ids, lengths, projection = random_case(1, 2000, 262_144)
+    with LargestTensor() as largest:
+        next_token_losses(hidden, input_ids, lengths, head_of(projection))
+    assert 2**20 < largest.num_bytes <= 8 * 2**20
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_sixteen_bit_models_give_float32_losses(dtype: torch.dtype) -> None:
     """Losses stored in bfloat16 move in steps of 0.4 %, as large as small scores."""
     hidden, input_ids, lengths, projection = random_case(3, 40, 100, dtype=dtype)
-    found = next_token_losses(hidden, input_ids, lengths, projection)
+    found = next_token_losses(hidden, input_ids, lengths, head_of(projection))
     assert found.dtype == torch.float32
     for row, expected in enumerate(loop_losses(hidden, input_ids, lengths, projection)):
         assert found[row, : len(expected)].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-5)
@@ -136,16 +159,16 @@ def test_logits_are_the_models_own_with_its_scaling(architecture: str) -> None:
     model = tiny_model(architecture)
     token_ids = torch.arange(20)[None]
     hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
-    assert torch.allclose(logits_function(model)(hidden), model(token_ids).logits, atol=1e-5)
+    assert torch.allclose(VocabularyHead(model)(hidden), model(token_ids).logits, atol=1e-5)
 
 
 def test_logits_are_capped_and_scaled_as_cohere_and_gemma_do(llama: Any) -> None:
     hidden = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
     plain = llama.lm_head(hidden)
     llama.config.logit_scale = 0.25
-    assert torch.allclose(logits_function(llama)(hidden), plain * 0.25)
+    assert torch.allclose(VocabularyHead(llama)(hidden), plain * 0.25)
     llama.config.final_logit_softcapping = 2.0
-    assert torch.allclose(logits_function(llama)(hidden), 2 * torch.tanh(plain * 0.25 / 2))
+    assert torch.allclose(VocabularyHead(llama)(hidden), 2 * torch.tanh(plain * 0.25 / 2))
 
 
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=6), st.integers(1, 3))
@@ -182,6 +205,8 @@ def test_targets_are_the_rows_own_tokens_after_the_first() -> None:
 
 
 def test_rows_of_one_token_have_no_loss() -> None:
-    found = next_token_losses(torch.randn(2, 1, 16), torch.tensor([[1], [2]]), torch.tensor([1, 1]), lambda x: x)
+    found = next_token_losses(
+        torch.randn(2, 1, 16), torch.tensor([[1], [2]]), torch.tensor([1, 1]), head_of(torch.nn.Linear(16, 4))
+    )
     assert found.shape == (2, 0)
     assert row_sums(found, torch.tensor([1, 1])).tolist() == [0.0, 0.0]
