@@ -28,7 +28,7 @@ check: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/pytest -m "not spark and not real_model and not packaging"
+	$(BIN)/pytest -m "not spark and not real_model and not packaging and not compiler"
 
 test: check
 	$(BIN)/pytest

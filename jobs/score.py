@@ -44,6 +44,7 @@ class ScoreSettings(StageSettings):
     batch_bytes: int | None = Field(None, ge=1, description="text to commit at a time; by default 1/20 of all")
     max_text_bytes: int = Field(20_000_000, ge=1, description="a longer text is not read; its status is failed")
     max_batch_tokens: int | None = Field(None, ge=1, description="tokens in one pass; by default the device's best")
+    compiled: bool = Field(False, alias="compile", description="compile the model's layers first: a minute a worker")
     tasks: int | None = Field(None, ge=1, description="Spark tasks at a time; by default 1 on a single machine")
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
     json_output: bool = Field(False, alias="json", description="print the result as JSON")
@@ -104,7 +105,9 @@ def scoring_plan(settings: ScoreSettings, spark: SparkSession, scorer: Scorer) -
 
     tasks = num_tasks(spark, settings.tasks)
     model = ModelSpec(scorer.checkpoint, scorer.dtype, threads_per_task(spark, tasks))
-    spec = ScorerSpec(model, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens)
+    spec = ScorerSpec(
+        model, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens, settings.compiled
+    )
     udf = paired_score_udf(spec)
     return ScoringPlan(scorer.scorer_id, udf, tasks, settings.max_text_bytes, settings.batch_bytes)
 

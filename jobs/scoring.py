@@ -98,6 +98,7 @@ _MEASURES = (
     "num_tokens",
     "num_predicted_tokens",
     "num_windows",
+    "num_float32_windows",
     "base_nll_sum",
     "masked_nll_sum",
     "base_loss",

@@ -19,6 +19,7 @@ TABLE = TableContract(
             optional("num_tokens", LONG, "Tokens of the text; null if never tokenized"),
             optional("num_predicted_tokens", LONG, "Tokens that both losses average over"),
             optional("num_windows", INT, "Windows that the text was read in"),
+            optional("num_float32_windows", INT, "Windows read again in float32: their 16-bit loss was not finite"),
             optional("base_nll_sum", DOUBLE, "Summed loss with all heads on, in nats"),
             optional("masked_nll_sum", DOUBLE, "Summed loss with the heads masked, in nats"),
             optional("base_loss", DOUBLE, "Loss with all heads on, in nats a token"),

@@ -100,7 +100,8 @@ def use_attention(model: Any, attend: AttentionFunction) -> Callable[[], None]:
     """Register attend for this model alone; returns a function that restores the model's former attention."""
     before = model.config._attn_implementation
     name = next(_names)
-    AttentionInterface.register(name, attend)
+    # Whoever compiles the layers leaves this out: it is the one part that differs from layer to layer.
+    AttentionInterface.register(name, torch.compiler.disable(attend))  # type: ignore[no-untyped-call]
     AttentionMaskInterface.register(name, _one_mask_for_all_rows)
     model.set_attn_implementation(name)
 

@@ -21,9 +21,9 @@ from udfs.paired import PairedScorer
 from udfs.retrieval import copy_scores, tokenize_probe
 
 SCORE_TYPE = (
-    "status string, num_tokens bigint, num_predicted_tokens bigint, num_windows int, base_nll_sum double, "
-    "masked_nll_sum double, base_loss double, masked_loss double, influence_score double, error_class string, "
-    "error_message string"
+    "status string, num_tokens bigint, num_predicted_tokens bigint, num_windows int, num_float32_windows int, "
+    "base_nll_sum double, masked_nll_sum double, base_loss double, masked_loss double, influence_score double, "
+    "error_class string, error_message string"
 )
 COPY_TYPE = "num_answer_tokens int, num_correct int, retrieval_scores array<array<double>>"
 
@@ -49,6 +49,7 @@ class ScorerSpec:
     mode: MaskMode
     window: int
     max_batch_tokens: int | None = None
+    compiled: bool = False
 
 
 # (what was loaded, on which device) -> the object. One entry: a worker serves one job at a time.
@@ -110,7 +111,9 @@ def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) ->
 
 
 def _make_scorer(spec: ScorerSpec, model: Any, tokenizer: Any) -> PairedScorer:
-    return PairedScorer(model, tokenizer, spec.heads, spec.mode, spec.window, spec.max_batch_tokens)
+    return PairedScorer(
+        model, tokenizer, spec.heads, spec.mode, spec.window, spec.max_batch_tokens, compiled=spec.compiled
+    )
 
 
 def _task_cpus() -> int:

@@ -9,7 +9,7 @@ import pytest
 from tests.udfs.conftest import SENTENCES
 from tests.udfs.models import NUM_HEADS
 from tests.udfs.oracle import Head, Oracle
-from udfs.paired import DocumentScore
+from udfs.document_score import DocumentScore
 
 WINDOW = 16
 # From one window to many, the last one full, partly full or of a single token.

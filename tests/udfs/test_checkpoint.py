@@ -269,3 +269,15 @@ def test_auto_is_float32_on_a_cpu(name: str, dtype: torch.dtype) -> None:
 def test_an_unknown_dtype_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"dtype is '{name}'; it must be auto, float32, bfloat16, float16"):
         resolve_dtype(name, "cpu")
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")
+def test_weights_are_mapped_from_their_file_so_that_workers_share_its_pages(folder: Path) -> None:
+    model = load_model(resolve_checkpoint(str(folder)), torch.float32, "cpu")
+    mapped = [
+        [int(end, 16) for end in line.split()[0].split("-")]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if line.endswith(str(folder / "model.safetensors"))
+    ]
+    for parameter in model.parameters():
+        assert any(begin <= parameter.data_ptr() < end for begin, end in mapped)

@@ -13,7 +13,8 @@ from tests.udfs.cases import SOME_HEADS, WINDOW, assert_as_expected, assert_same
 from tests.udfs.conftest import BOS, CONTROL_WORD, SENTENCES, byte_level_tokenizer
 from tests.udfs.models import VOCAB_SIZE, tiny_model
 from tests.udfs.oracle import Head, Oracle
-from udfs.paired import DocumentScore, PairedScorer
+from udfs.document_score import DocumentScore
+from udfs.paired import PairedScorer
 
 
 def test_no_texts_give_no_scores(llama: Any, tiny_tokenizer: Any) -> None:

@@ -85,11 +85,12 @@ def test_any_padding_token_gives_the_same_scores_even_one_that_the_model_lacks(
 ) -> None:
     scorer = PairedScorer(llama, tiny_tokenizer, SOME_HEADS, window=64)
     expected = scorer.score(TEXTS)
-    scorer.tokenizer = byte_level_tokenizer(bos=False)
+    scorer.remove()
+    padding = byte_level_tokenizer(bos=False)
     if pad_token is not None:
-        scorer.tokenizer.add_special_tokens({"pad_token": pad_token})
-    assert (pad_token == "<added pad>") == ((scorer.tokenizer.pad_token_id or 0) >= VOCAB_SIZE)
-    assert_same(scorer.score(TEXTS), expected)
+        padding.add_special_tokens({"pad_token": pad_token})
+    assert (pad_token == "<added pad>") == ((padding.pad_token_id or 0) >= VOCAB_SIZE)
+    assert_same(PairedScorer(llama, padding, SOME_HEADS, window=64).score(TEXTS), expected)
 
 
 class SmallMemory:

@@ -1,0 +1,48 @@
+"""Compiled layers: the same losses, and as many compilations for three layers and many lengths as for one."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from tests.udfs.cases import SOME_HEADS, TEXTS, assert_same
+from tests.udfs.models import tiny_model
+from udfs import compiled
+from udfs.paired import PairedScorer
+
+needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here")
+
+
+@needs_a_compiler
+@pytest.mark.compiler
+def test_compiled_layers_give_the_same_scores_from_few_compilations(tiny_tokenizer: Any) -> None:
+    expected = PairedScorer(tiny_model("llama"), tiny_tokenizer, SOME_HEADS, window=48).score(TEXTS)
+    torch._dynamo.reset()
+    counters.clear()
+    scorer = PairedScorer(tiny_model("llama"), tiny_tokenizer, SOME_HEADS, window=48, compiled=True)
+    for budget in (1, 64, 100, 1000):
+        scorer.max_batch_tokens = budget
+        assert_same(scorer.score(TEXTS), expected)
+    # Before and after the attention, for several rows and for one: neither more layers nor more lengths add any.
+    assert 2 <= counters["stats"]["unique_graphs"] <= 12
+    assert not counters["recompile_limit"]
+
+
+@needs_a_compiler
+def test_a_compiled_model_whose_losses_differ_is_refused(tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_wrongly(model: Any) -> None:
+        model.model.layers[1].mlp.down_proj.weight.mul_(-30)
+
+    monkeypatch.setattr("udfs.paired.compile_layers", compile_wrongly)
+    with pytest.raises(ValueError, match=r"compiled model's losses .* differ .* leave --compile out"):
+        PairedScorer(tiny_model("llama"), tiny_tokenizer, SOME_HEADS, window=48, compiled=True)
+
+
+def test_losses_are_compared_to_the_tolerance() -> None:
+    compiled.check_compiled(torch.tensor([1.0]), torch.tensor([1.0005]), 1e-3)
+    with pytest.raises(ValueError, match="differ"):
+        compiled.check_compiled(torch.tensor([1.0]), torch.tensor([1.002]), 1e-3)

@@ -1,0 +1,67 @@
+"""Sixteen-bit models: what overflows in them is read again in float32, and they are the same bits afterwards."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from tests.udfs.cases import SOME_HEADS, TEXTS, assert_same
+from tests.udfs.models import tiny_model
+from udfs.paired import PairedScorer
+from udfs.precision import in_float32
+
+
+def overflowing_at_z(tokenizer: Any) -> Any:
+    """A float16 Llama whose hidden state overflows at the letter z, and only there."""
+    model = tiny_model("llama")
+    (zed,) = tokenizer("z")["input_ids"]
+    largest = torch.finfo(torch.float16).max
+    model.model.embed_tokens.weight[zed, :3] = torch.tensor([largest, -largest, -largest])
+    # The first layer adds y to the first and third and -y to the second: whatever y's sign, one of them overflows.
+    model.model.layers[0].mlp.down_proj.weight[0].uniform_(500, 1000, generator=torch.Generator().manual_seed(0))
+    model.model.layers[0].mlp.down_proj.weight[1] = -model.model.layers[0].mlp.down_proj.weight[0]
+    model.model.layers[0].mlp.down_proj.weight[2] = model.model.layers[0].mlp.down_proj.weight[0]
+    return model.to(torch.float16)
+
+
+def test_a_window_that_overflows_in_16_bits_is_scored_in_float32_and_counted(tiny_tokenizer: Any) -> None:
+    model = overflowing_at_z(tiny_tokenizer)
+    before = copy.deepcopy(model.state_dict())
+    texts = ["a horse", "a zebra, azure", "blue"]
+    in_full = PairedScorer(copy.deepcopy(model).float(), tiny_tokenizer, SOME_HEADS, window=64).score(texts)
+    scorer = PairedScorer(model, tiny_tokenizer, SOME_HEADS, window=64)
+    plain = scorer.score([texts[0], texts[2]])
+    first, overflown, last = scorer.score(texts)
+    assert [score.num_float32_windows for score in (first, overflown, last)] == [0, 1, 0]
+    assert overflown.status == "scored"
+    assert overflown.base_loss == pytest.approx(in_full[1].base_loss, rel=1e-5)
+    assert overflown.masked_loss == pytest.approx(in_full[1].masked_loss, rel=1e-5)
+    assert_same([first, last], plain)
+    assert first.base_loss == pytest.approx(in_full[0].base_loss, rel=0.02)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_are_the_same_bits_after_a_while_in_float32(dtype: torch.dtype) -> None:
+    model = tiny_model("llama").to(dtype)
+    before = copy.deepcopy(model.state_dict())
+
+    def fail_inside() -> None:
+        with in_float32(model):
+            assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail_inside()
+    for name, value in model.state_dict().items():
+        assert value.dtype == before[name].dtype
+        assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_same_texts_give_the_same_bits_twice(dtype: torch.dtype, tiny_tokenizer: Any) -> None:
+    scorer = PairedScorer(tiny_model("llama").to(dtype), tiny_tokenizer, SOME_HEADS, window=32, max_batch_tokens=96)
+    assert scorer.score(TEXTS) == scorer.score(TEXTS)

@@ -1,0 +1,63 @@
+"""Reading ahead: in order, one item and no more, and errors where they belong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.udfs.conftest import SENTENCES
+from udfs.tokenised import TextReader, one_ahead
+
+
+def test_items_come_in_order_and_all_of_them() -> None:
+    assert list(one_ahead(iter(range(50)))) == list(range(50))
+    assert list(one_ahead(iter([]))) == []
+    assert list(one_ahead(iter([None, None]))) == [None, None]
+
+
+def test_the_next_item_is_made_while_this_one_is_used_and_no_more() -> None:
+    made = [threading.Event() for _ in range(3)]
+
+    def items() -> Iterator[int]:
+        for number, event in enumerate(made):
+            event.set()
+            yield number
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 0
+    assert made[1].wait(10)
+    assert not made[2].wait(0.2)
+    assert next(ahead) == 1
+    assert made[2].wait(10)
+    assert list(ahead) == [2]
+
+
+def test_an_error_comes_after_the_items_before_it() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise OSError("the other end is gone")
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(OSError, match="the other end is gone"):
+        next(ahead)
+
+
+def test_whoever_stops_early_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    ahead = one_ahead(iter(range(10)))
+    next(ahead)
+    ahead.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_a_buffer_closes_once_it_has_enough_tokens(tiny_tokenizer: Any) -> None:
+    reader = TextReader(tiny_tokenizer, [], 64, 1000)
+    num_tokens = [len(tiny_tokenizer(text)["input_ids"]) for text in SENTENCES[:4]]
+    batches = [[text] for text in SENTENCES[:4]]
+    buffers = list(reader.buffers(batches, lambda: sum(num_tokens[:2])))
+    assert [buffer.num_tokens for buffer in buffers] == [num_tokens[:2], num_tokens[2:4]]
+    assert [window.document for window in buffers[1].windows()] == [0, 1]

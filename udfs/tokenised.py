@@ -1,0 +1,78 @@
+"""Texts as token windows, made by a thread of their own while the model reads the ones before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from udfs.document_score import DocumentScore, failed
+from udfs.windows import Window, text_windows
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Buffer:
+    """Consecutive documents, each as its windows or, where it has none, as the score that says why."""
+
+    documents: list[list[Window] | DocumentScore] = field(default_factory=list)
+    num_tokens: list[int] = field(default_factory=list)
+
+    def windows(self) -> list[Window]:
+        """All windows, in the documents' order."""
+        return [window for document in self.documents if isinstance(document, list) for window in document]
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """Turns texts into windows: the tokenizer, its start tokens, the window and the vocabulary, in tokens."""
+
+    tokenizer: Any
+    start: list[int]
+    window: int
+    vocab_size: int
+
+    def buffers(self, batches: Iterable[Sequence[str | None]], num_tokens: Callable[[], int]) -> Iterator[Buffer]:
+        """The texts of all batches, in order, in buffers of at least num_tokens() tokens but for the last."""
+        buffer = Buffer()
+        for texts in batches:
+            for text in texts:
+                self._add(buffer, text)
+            if sum(buffer.num_tokens) >= num_tokens():
+                yield buffer
+                buffer = Buffer()
+        if buffer.documents:
+            yield buffer
+
+    def _add(self, buffer: Buffer, text: str | None) -> None:
+        document, num_tokens = self._read(len(buffer.documents), text)
+        buffer.documents.append(document)
+        buffer.num_tokens.append(num_tokens)
+
+    def _read(self, index: int, text: str | None) -> tuple[list[Window] | DocumentScore, int]:
+        """(the document's windows, its number of tokens), or the score of a text that has no loss."""
+        if text is None or not text.strip():
+            return DocumentScore("empty"), 0
+        try:
+            token_ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        except (ValueError, TypeError, RuntimeError) as error:
+            # A lone surrogate, for one, is a Python string but no Unicode text.
+            return failed(type(error).__name__, f"the text cannot be tokenised: {error}"), 0
+        if len(token_ids) < 2:
+            return DocumentScore("too_short", num_tokens=len(token_ids)), 0
+        if max(token_ids) >= self.vocab_size:
+            message = f"token id {max(token_ids)} is beyond the model's vocabulary of {self.vocab_size}"
+            return failed("TokenOutOfVocabulary", message), 0
+        return text_windows(index, token_ids, self.start, self.window), len(token_ids)
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The items in order, the next one being made by a thread while this one is used; its errors are raised here."""
+    nothing_left = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="tokenise") as thread:
+        ahead = thread.submit(next, items, nothing_left)
+        while (item := ahead.result()) is not nothing_left:
+            ahead = thread.submit(next, items, nothing_left)
+            yield item  # type: ignore[misc]
