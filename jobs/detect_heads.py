@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from jobs.cli import run_stage
+from jobs.failures import worker_errors
 from jobs.progress import progress
 from jobs.settings import StageSettings
 from jobs.tables import Namespace
-from jobs.workers import num_tasks, threads_per_task, worker_errors
+from jobs.workers import num_tasks, threads_per_task
 from schemas.identity import identity
 
 if TYPE_CHECKING:

@@ -31,8 +31,7 @@ def source_name(namespace: Namespace, source: DocumentSource) -> str:
 def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentSource) -> DataFrame:
     """One row a document: doc_id, domain, text, text_sha256 (hex; a null text counts as empty), num_bytes.
 
-    Raises ValueError when there is no such table, when it lacks a column (naming those it has), and when a
-    doc_id is null or stands in several rows (with examples).
+    Raises ValueError when there is no such table, and when it lacks a column (naming those it has).
     """
     from pyspark.errors import AnalysisException
 
@@ -53,9 +52,7 @@ def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentSo
                 f"{source.table or 'the corpus'} has no column {name!r}; it has {', '.join(columns)}; "
                 f"name the one to use with --{flag}-column"
             )
-    documents = documents_of(table, source)
-    check_ids(documents)
-    return documents
+    return documents_of(table, source)
 
 
 def documents_of(table: DataFrame, source: DocumentSource) -> DataFrame:

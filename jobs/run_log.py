@@ -1,53 +1,94 @@
-"""The row that a scoring run keeps of itself in `runs`, and what it tells a person at the end."""
+"""The row that a scoring run keeps of itself in `runs`, when it stops for failures, and what it says at the end."""
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from jobs.tables import Namespace
-from schemas import runs
+from jobs.failures import retry_conflicts
+from jobs.progress import duration
+from jobs.tables import Namespace, reason
+from schemas import runs, scores
 from schemas.scores import STATUSES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-FAILURES = "SELECT doc_id, error_class, error_message FROM scores WHERE status = 'failed'"
+FAILURES = "SELECT doc_id, error_class, error_message FROM scores WHERE run_id = :run_id AND status = 'failed'"
+# A run's row is written no more often than this, in seconds: each time is a commit.
+RECORD_SECONDS = 20.0
+# Too few to tell a bad corpus from a bad start.
+ENOUGH_DOCUMENTS = 1000
+
+
+class TooManyFailedError(ValueError):
+    """More documents failed than --max-failed-fraction allows."""
 
 
 @dataclass
 class RunLog:
-    """Counts of one run: documents by status, and tokens; the clock starts when it is made."""
+    """Counts of one run: documents by status, tokens, bytes; the clock starts when it is made.
+
+    num_to_do: documents that are left, as far as the tables' sizes tell, or None; max_failed_fraction ends the run.
+    """
 
     spark: SparkSession
     namespace: Namespace
     scorer_id: str
     source: str
+    mode: str = "stream"
+    source_id: str | None = None
+    source_version: int | None = None
+    num_to_do: int | None = None
+    num_devices: int = 1
+    max_failed_fraction: float = 1.0
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:16])
     by_status: Counter[str] = field(default_factory=Counter)
     num_tokens: int = 0
+    num_bytes: int = 0
+    num_skipped: int = 0
+    num_float32_windows: int = 0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
+    _recorded: float = float("-inf")
 
     def add(self, counts: Mapping[str, Any]) -> None:
-        """Count a committed batch: documents of each status, and num_tokens (null when there were none)."""
+        """Count a committed batch: documents of each status, and the sums (null when there were none)."""
         self.by_status.update({status: counts[status] for status in STATUSES})
         self.num_tokens += counts["num_tokens"] or 0
+        self.num_bytes += counts["num_bytes"] or 0
+        self.num_float32_windows += counts["num_float32_windows"] or 0
+
+    def wait_for(self, counts: Callable[[], dict[str, Any]], timeout: float) -> dict[str, Any]:
+        """The counts of a commit; ValueError where Delta took it for one that it had seen, and wrote nothing."""
+        thread = ThreadPoolExecutor(1)
+        try:
+            return thread.submit(counts).result(timeout)
+        except FutureTimeoutError:
+            raise ValueError(
+                "scores lacks rows that this checkpoint has committed: the table was restored or rows were deleted; "
+                "run score with --mode reconcile once"
+            ) from None
+        finally:
+            thread.shutdown(wait=False)
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """Keep the row in `runs` while the body runs: running, then finished or failed."""
-        self.record("running")
+        self.record("running", at_once=True)
         try:
             yield
-        except BaseException:
-            self.record("failed")
+        except BaseException as error:
+            self.record("failed", message=str(error)[:500] or type(error).__name__)
             raise
         self.record("finished")
 
@@ -57,37 +98,104 @@ class RunLog:
         return self.by_status.total()
 
     @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self.started
+
+    @property
     def tokens_per_second(self) -> float | None:
         """Document tokens a second since the run began, both losses counted once; None before the first."""
-        return self.num_tokens / (time.monotonic() - self.started) if self.num_tokens else None
+        return self.num_tokens / self.seconds if self.num_tokens else None
 
-    def record(self, state: str) -> None:
-        """Write the run's row with this state in the place of its former one."""
-        row = (
+    @property
+    def bytes_per_second(self) -> float | None:
+        """Bytes of text a second since the run began; None before the first."""
+        return self.num_bytes / self.seconds if self.num_bytes else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the documents that are left, as if they were as long as those before; None where that is not known."""
+        if self.num_to_do is None or not self.num_documents:
+            return None
+        return max(0, self.num_to_do - self.num_documents) * self.seconds / self.num_documents
+
+    def stop_if_too_many_failed(self, *, at_end: bool = False) -> None:
+        """Raise TooManyFailedError when more documents failed than max_failed_fraction of them."""
+        failed = self.by_status["failed"]
+        if failed <= self.max_failed_fraction * self.num_documents:
+            return
+        if at_end or self.num_documents >= ENOUGH_DOCUMENTS:
+            raise TooManyFailedError(
+                f"{failed:,} of {self.num_documents:,} documents failed, more than --max-failed-fraction "
+                f"{self.max_failed_fraction:g}; what was scored is kept ({self.failures()})\n{self.query_of_failures()}"
+            )
+
+    def record(self, state: str, *, message: str | None = None, at_once: bool = False) -> None:
+        """Write the run's row in the place of its former one. What cannot be written stops no run."""
+        if state == "running" and not at_once and time.monotonic() - self._recorded < RECORD_SECONDS:
+            return
+        self._recorded = time.monotonic()
+        try:
+            rows = self.spark.createDataFrame([self._row(state, message)], runs.TABLE.schema)
+            retry_conflicts(lambda: self.namespace.replace(rows, runs.TABLE, "run_id", self.run_id))
+        except Exception as error:
+            print(f"the run's row in runs was not written: {reason(error)}"[:300], file=sys.stderr)
+
+    def _row(self, state: str, message: str | None) -> tuple[Any, ...]:
+        return (
             self.run_id,
             self.scorer_id,
             self.source,
+            self.source_id,
+            self.mode,
+            self.source_version,
             state,
+            message,
+            self.num_to_do,
+            self.num_skipped,
             self.num_documents,
             self.num_tokens,
             self.by_status["failed"],
+            self.num_float32_windows,
             self.tokens_per_second,
+            self.seconds_left,
+            self.num_devices,
+            self.seconds / 3600 * self.num_devices,
             self.started_at,
             datetime.now(UTC),
         )
-        rows = self.spark.createDataFrame([row], runs.TABLE.schema)
-        self.namespace.replace(rows, runs.TABLE, "run_id", self.run_id)
 
     def result(self) -> dict[str, Any]:
         """The run's counts, for a program."""
         counts = {"num_documents": self.num_documents, "num_tokens": self.num_tokens, **self.by_status}
-        return {"run_id": self.run_id, **counts, "tokens_per_second": self.tokens_per_second}
+        rest = {"num_skipped": self.num_skipped, "num_float32_windows": self.num_float32_windows}
+        return {"run_id": self.run_id, **counts, **rest, "tokens_per_second": self.tokens_per_second}
 
     def summary(self) -> str:
-        """What the run did, in a line or two; where documents failed, the query that lists them."""
-        counts = ", ".join(f"{count} {status}" for status, count in sorted(self.by_status.items()) if count)
+        """What the run did, in a line or two; where documents failed, their classes and the query that lists them."""
+        counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self.by_status.items()) if count)
         rate = f", {self.num_tokens:,} tokens at {self.tokens_per_second:,.0f} a second" if self.num_tokens else ""
-        lines = [f"run {self.run_id} of scorer {self.scorer_id}: {counts}{rate}"]
+        skipped = f"; {self.num_skipped:,} were scored before" if self.num_skipped else ""
+        took = f", in {duration(self.seconds)}"
+        lines = [f"run {self.run_id} of scorer {self.scorer_id}: {counts or 'nothing to score'}{rate}{took}{skipped}"]
+        if self.num_float32_windows:
+            lines.append(f"  {self.num_float32_windows:,} windows were read again in float32: 16 bits overflowed")
         if self.by_status["failed"]:
-            lines.append(f'  why some failed: attention-influence sql --namespace {self.namespace} "{FAILURES}"')
+            lines.append(f"  failed: {self.failures()}")
+            lines.append(f"  {self.query_of_failures()}")
         return "\n".join(lines)
+
+    def failures(self) -> str:
+        """The classes of the run's failures with their counts."""
+        try:
+            table = self.namespace.read(self.spark, scores.TABLE)
+            failed = table.filter((table.run_id == self.run_id) & (table.status == "failed"))
+            rows = failed.groupBy("error_class").count().orderBy("count", ascending=False).collect()
+        except Exception as error:
+            return f"classes unknown: {reason(error)}"
+        return ", ".join(f"{row['count']:,} {row['error_class']}" for row in rows)
+
+    def query_of_failures(self) -> str:
+        """How to list them."""
+        query = FAILURES.replace(":run_id", f"'{self.run_id}'")
+        return f'which ones, and why: attention-influence sql --namespace {self.namespace} "{query}"'

@@ -10,92 +10,88 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from jobs.cli import run_stage
-from jobs.settings import StageSettings
+from jobs.scorer_settings import ScorerSettings
 from jobs.tables import Namespace
 from jobs.workers import num_tasks, threads_per_task
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from jobs.run_log import RunLog
     from jobs.scorers import Scorer
     from jobs.scoring import ScoringPlan
 
 
-class ScoreSettings(StageSettings):
+class ScoreSettings(ScorerSettings):
     """Score each document with all heads and with a mask's heads off, in one pass of the model.
 
-    A document is scored once for each text and scorer (model, mask, mode, window, number format): run it again and
-    it does what is left. Each document gets a row in scores, whatever became of it.
+    A document is scored once for each text and scorer (model, mask, mode, window, number format). Run it again and it
+    goes on: with what was added to the table, or, with --mode reconcile, with whatever differs from the scores. Each
+    document gets a row in scores, whatever became of it.
     """
 
-    model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
-    mask_id: str | None = Field(None, description="a mask of head_masks; by default the newest of this model")
-    heads_file: str | None = Field(None, description="a text file with a layer,head line for each head to mask")
-    mask_mode: Literal["uniform", "zero"] = Field("uniform", description="equal weights over the past, or no output")
-    window: int = Field(4096, ge=4, description="longest piece of a document read at once, in tokens")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="number format; auto is bfloat16 on GPUs and float32 on CPUs"
+    mode: Literal["stream", "reconcile"] = Field(
+        "stream", description="what was added to the table since the last run; or compare all of it with the scores"
     )
-    corpus_table: str | None = Field(None, description="Delta table to score; by default the namespace's corpus")
-    doc_id_column: str = Field("doc_id", description="its column with the document's id")
-    text_column: str = Field("text", description="its column with the text")
-    domain_column: str = Field("domain", description="its column with the domain")
+    checkpoint: str | None = Field(None, description="folder for what streams have read; by default the namespace's")
     limit: int | None = Field(None, ge=1, description="score only so many of the documents not yet scored")
-    batch_bytes: int | None = Field(None, ge=1, description="text to commit at a time; by default 1/20 of all")
+    batch_bytes: int | None = Field(None, ge=1, description="text in a commit, in bytes; overrides --batch-minutes")
+    batch_minutes: float = Field(10.0, gt=0, description="work in a commit, and what a killed run loses at most")
+    max_attempts: int = Field(
+        3, ge=1, description="with reconcile: tries of a document that fails, earlier ones included"
+    )
+    max_failed_fraction: float = Field(0.01, ge=0, le=1, description="failed documents that make the run fail")
     max_text_bytes: int = Field(20_000_000, ge=1, description="a longer text is not read; its status is failed")
-    max_batch_tokens: int | None = Field(None, ge=1, description="tokens in one pass; by default the device's best")
     compiled: bool = Field(False, alias="compile", description="compile the model's layers first: a minute a worker")
     tasks: int | None = Field(None, ge=1, description="Spark tasks at a time; by default 1 on a single machine")
-    trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
-    json_output: bool = Field(False, alias="json", description="print the result as JSON")
     dry_run: bool = Field(False, description="say what would be scored, and stop")
 
 
 def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     """Score what this scorer has not scored yet, batch by batch; a killed run loses one batch at most."""
-    from jobs.documents import DocumentSource, read_documents, source_name
+    from jobs.documents import read_documents
     from jobs.run_log import RunLog
-    from jobs.scoring import not_yet_scored, score_in_batches
+    from jobs.scorers import resolve_scorer
+    from jobs.scoring_modes import compare_all, count_pending, follow_source, require_no_surprise
+    from jobs.source import find_source
+    from jobs.workers import num_devices
     from schemas import runs, scores
 
     namespace = Namespace.parse(settings.namespace)
-    source = DocumentSource(settings.corpus_table, settings.doc_id_column, settings.text_column, settings.domain_column)
-    documents = read_documents(spark, namespace, source)
+    columns = settings.document_source()
+    documents = read_documents(spark, namespace, columns)
     scorer = resolve_scorer(settings, spark, namespace)
-    pending = not_yet_scored(spark, namespace, documents, scorer.scorer_id)
-    if settings.limit:
-        # Fixed now: the limit of a set that shrinks with each batch would go on to the next documents.
-        first = pending.select("doc_id").orderBy("doc_id").limit(settings.limit).collect()
-        documents = documents.filter(documents.doc_id.isin([row["doc_id"] for row in first]))
-        pending = not_yet_scored(spark, namespace, documents, scorer.scorer_id)
-    num_documents, num_bytes = pending.selectExpr("count(*)", "coalesce(sum(num_bytes), 0)").collect()[0]
-    log = RunLog(spark, namespace, scorer.scorer_id, source_name(namespace, source))
-    if num_documents and not settings.dry_run:
-        scorer.record(spark, namespace)
-        for table in (scores.TABLE, runs.TABLE):
-            namespace.create(spark, table)
-        with log.recorded():
-            score_in_batches(spark, namespace, documents, num_bytes, scoring_plan(settings, spark, scorer), log)
-    result = {"scorer_id": scorer.scorer_id, "num_pending": num_documents, "num_bytes": num_bytes, **log.result()}
-    to_do = f"{num_documents:,} documents ({num_bytes:,} bytes) to score" if num_documents else "nothing left to score"
-    done = log.summary() if log.num_documents else f"scorer {scorer.scorer_id}: {to_do}"
-    print(json.dumps(result) if settings.json_output else done)
+    source = find_source(spark, namespace, columns)
+    if settings.dry_run:
+        return report(settings, count_pending(spark, namespace, documents, scorer.scorer_id), None)
+    require_no_surprise(spark, namespace, settings, source, documents, scorer.scorer_id)
+    scorer.record(spark, namespace)
+    for table in (scores.TABLE, runs.TABLE):
+        namespace.create(spark, table)
+    plan = scoring_plan(settings, spark, scorer)
+    log = RunLog(
+        spark,
+        namespace,
+        scorer.scorer_id,
+        source.identifier,
+        settings.mode,
+        source.delta_id,
+        # A run with a limit does not read all of the version.
+        None if settings.limit else source.version,
+        num_devices=num_devices(spark, plan.tasks),
+        max_failed_fraction=settings.max_failed_fraction,
+    )
+    score_all = compare_all if settings.mode == "reconcile" or settings.limit else follow_source
+    score_all(spark, namespace, settings, source, columns, plan, log)
+    return report(settings, {"scorer_id": scorer.scorer_id}, log)
+
+
+def report(settings: ScoreSettings, counts: dict[str, Any], log: RunLog | None) -> dict[str, Any]:
+    """Print what was done, or what would be, for a person or a program; returns it."""
+    result = counts | (log.result() if log else {})
+    line = log.summary() if log else "{num_pending:,} documents ({num_bytes:,} bytes) to score".format(**counts)
+    print(json.dumps(result) if settings.json_output else line)
     return result
-
-
-def resolve_scorer(settings: ScoreSettings, spark: SparkSession, namespace: Namespace) -> Scorer:
-    """The scorer that the settings describe; ValueError for a model, mask or window that does not fit."""
-    from jobs.scorers import Scorer, choose_dtype, choose_heads
-    from udfs.checkpoint import resolve_checkpoint
-
-    checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
-    if settings.window > checkpoint.max_positions:
-        raise ValueError(
-            f"--window {settings.window} is beyond the {checkpoint.max_positions} tokens that {checkpoint.model_id} "
-            f"reads; use --window {checkpoint.max_positions} or less"
-        )
-    heads = choose_heads(spark, namespace, checkpoint, settings.mask_id, settings.heads_file)
-    return Scorer(checkpoint, heads, settings.mask_mode, settings.window, choose_dtype(spark, settings.dtype))
 
 
 def scoring_plan(settings: ScoreSettings, spark: SparkSession, scorer: Scorer) -> ScoringPlan:
@@ -108,8 +104,15 @@ def scoring_plan(settings: ScoreSettings, spark: SparkSession, scorer: Scorer) -
     spec = ScorerSpec(
         model, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens, settings.compiled
     )
-    udf = paired_score_udf(spec)
-    return ScoringPlan(scorer.scorer_id, udf, tasks, settings.max_text_bytes, settings.batch_bytes)
+    return ScoringPlan(
+        scorer.scorer_id,
+        paired_score_udf(spec),
+        tasks,
+        settings.max_text_bytes,
+        settings.batch_bytes,
+        settings.batch_minutes,
+        settings.max_attempts if settings.mode == "reconcile" else 1,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,12 +10,14 @@ from jobs.tables import Namespace
 from schemas import head_masks, scorers
 from schemas.identity import identity
 from udfs.attention import Head, MaskMode
-from udfs.checkpoint import Checkpoint
+from udfs.checkpoint import Checkpoint, resolve_checkpoint
 from udfs.head_mask import check_heads, mask_identity, read_heads_file
 from udfs.paired import SCORING_VERSION
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from jobs.scorer_settings import ScorerSettings
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,18 @@ class Scorer:
             known = namespace.read(spark, table)
             if known.filter(known[key] == row[0]).isEmpty():
                 namespace.append(spark.createDataFrame([row], table.schema), table)
+
+
+def resolve_scorer(settings: ScorerSettings, spark: SparkSession, namespace: Namespace) -> Scorer:
+    """The scorer that the settings describe; ValueError for a model, mask or window that does not fit."""
+    checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    if settings.window > checkpoint.max_positions:
+        raise ValueError(
+            f"--window {settings.window} is beyond the {checkpoint.max_positions} tokens that {checkpoint.model_id} "
+            f"reads; use --window {checkpoint.max_positions} or less"
+        )
+    heads = choose_heads(spark, namespace, checkpoint, settings.mask_id, settings.heads_file)
+    return Scorer(checkpoint, heads, settings.mask_mode, settings.window, choose_dtype(spark, settings.dtype))
 
 
 def choose_heads(

@@ -66,7 +66,23 @@ def _register(spark: SparkSession, namespace: Namespace) -> list[str]:
     names = [name for name in namespace.table_names(spark) if "-" not in name]
     for name in names:
         spark.table(namespace.identifier(name)).createOrReplaceTempView(name)
+    if "scores" in names and "current_scores" not in names:
+        current_scores(spark, namespace).createOrReplaceTempView("current_scores")
+        names.append("current_scores")
     return names
+
+
+def current_scores(spark: SparkSession, namespace: Namespace) -> DataFrame:
+    """One score a live document and scorer; without a corpus in the namespace, every text that was scored is live."""
+    from jobs.documents import DocumentSource, documents_of
+    from jobs.statements import run_statement
+    from schemas import corpus, scores
+
+    table = namespace.read(spark, scores.TABLE)
+    live = table
+    if namespace.exists(spark, corpus.TABLE.name):
+        live = documents_of(namespace.read(spark, corpus.TABLE), DocumentSource(None, "doc_id", "text", "domain"))
+    return run_statement(spark, "current_scores", scores=table, live=live.select("doc_id", "text_sha256"))
 
 
 def _print_json_lines(rows: DataFrame) -> None:

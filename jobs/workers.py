@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,18 +25,20 @@ def threads_per_task(spark: SparkSession, tasks: int) -> int | None:
     return max(1, (os.cpu_count() or 1) // tasks) if _is_local(spark) else None
 
 
-@contextmanager
-def worker_errors() -> Iterator[None]:
-    """Raise a ValueError that stopped a Python worker as that ValueError, without its Java and Python stacks."""
-    from pyspark.errors import PySparkException
+def num_devices(spark: SparkSession, tasks: int) -> int:
+    """Models at work at a time: tasks on a single machine; on a cluster its executors' GPUs, or their task slots.
 
-    try:
-        yield
-    except PySparkException as error:
-        message = re.search(r"^ValueError: (.+)$", str(error), re.MULTILINE)
-        if message is None:
-            raise
-        raise ValueError(message[1]) from error
+    What the settings of a cluster do not say, because it grows and shrinks, counts as one.
+    """
+    if _is_local(spark):
+        return tasks
+
+    def number(key: str) -> int:
+        return max(1, int(float(spark.conf.get(key, "1") or 1)))
+
+    gpus = spark.conf.get("spark.executor.resource.gpu.amount", "") or ""
+    slots = int(gpus) if gpus else number("spark.executor.cores") // number("spark.task.cpus")
+    return min(tasks, max(1, number("spark.executor.instances") * slots))
 
 
 def _is_local(spark: SparkSession) -> bool:

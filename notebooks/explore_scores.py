@@ -64,6 +64,7 @@ controls = spark.sql(
             rank() over (partition by r.domain order by s.base_loss) as loss_rank
         from rankings r
         join scores s using (scorer_id, doc_id, text_sha256)
+        where s.status = 'scored'
     )
     select
         domain,

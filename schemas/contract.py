@@ -32,7 +32,8 @@ class TableContract:
     """What one table holds.
 
     grain: what a row is, in one sentence; key: columns that identify a row; made_by: the stage that writes;
-    checks: constraint name to SQL that must be true (null counts as false) in every row.
+    checks: constraint name to SQL that must be true (null counts as false) in every row; added_later: columns that
+    tables of older versions lack, and the SQL of their value there.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TableContract:
     made_by: str
     checks: Mapping[str, str] = field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
+    added_later: Mapping[str, str] = field(default_factory=dict)
 
 
 def required(name: str, data_type: DataType, comment: str) -> StructField:
@@ -75,10 +77,30 @@ def check_schema(found: StructType, contract: TableContract, where: str) -> None
     rows = itertools.zip_longest(expected_columns, found_columns, fillvalue="(none)")
     lines = [f"  {'expected':<{width}}   found"]
     lines += [f"{' ' if want == got else '!'} {want:<{width}}   {got}" for want, got in rows]
+    missing = {f.name for f in contract.schema} - {f.name for f in found}
+    if missing and missing <= contract.added_later.keys() and len(found) + len(missing) == len(contract.schema):
+        raise ValueError(
+            f"{where} is of an older version, without {', '.join(sorted(missing))}; bring it up to date once, while no "
+            f"job writes to it, with this SQL:\n{_migration(contract, missing, where)}"
+        )
     raise ValueError(
         f"{where} does not have the columns of the {contract.name} table; use another namespace, or bring it "
         "to the expected names, types and order:\n" + "\n".join(lines)
     )
+
+
+def _migration(contract: TableContract, missing: set[str], identifier: str) -> str:
+    """SQL that replaces a table of an older version by itself with the missing columns."""
+    columns = [
+        f"cast({contract.added_later[f.name]} as {f.dataType.simpleString()}) as {f.name}"
+        if f.name in missing
+        else f.name
+        for f in contract.schema
+    ]
+    partitions = f" partitioned by ({', '.join(contract.partition_by)})" if contract.partition_by else ""
+    # The identifier is quoted; the columns are the contract's own.
+    selected = f"select {', '.join(columns)} from {identifier}"  # noqa: S608
+    return f"create or replace table {identifier} using delta{partitions} as {selected}"
 
 
 def create_table(spark: SparkSession, contract: TableContract, identifier: str) -> None:

@@ -2,9 +2,10 @@
 
 from pyspark.sql.types import StructType
 
-from schemas.contract import DOUBLE, LONG, STRING, TIMESTAMP, TableContract, finite, optional, required
+from schemas.contract import DOUBLE, INT, LONG, STRING, TIMESTAMP, TableContract, finite, optional, required
 
 STATES = ("running", "finished", "failed")
+MODES = ("stream", "reconcile")
 
 TABLE = TableContract(
     name="runs",
@@ -14,11 +15,21 @@ TABLE = TableContract(
             required("run_id", STRING, "Identifies the run"),
             required("scorer_id", STRING, "The scorer it ran: see scorers"),
             required("source", STRING, "The table that it read"),
+            optional("source_id", STRING, "Its Delta table id, by which one made anew is told; null if it is none"),
+            required("mode", STRING, "stream (what was added to the source) or reconcile (all of it)"),
+            optional("source_version", LONG, "The source's Delta version at the start; null if it is no Delta table"),
             required("state", STRING, "running, finished or failed"),
+            optional("message", STRING, "Why it failed"),
+            optional("num_to_do", LONG, "Documents of the source less those scored at the start; null if not known"),
+            required("num_skipped", LONG, "Documents that had been scored before"),
             required("num_documents", LONG, "Documents written so far, of any status"),
             required("num_tokens", LONG, "Tokens of those documents"),
             required("num_failed", LONG, "Documents among them whose status is failed"),
+            required("num_float32_windows", LONG, "Windows that 16 bits were not enough for"),
             optional("tokens_per_second", DOUBLE, "Document tokens a second; null until some"),
+            optional("seconds_left", DOUBLE, "Estimated from the documents that are left; null if not known"),
+            required("num_devices", INT, "Tasks that ran a model at a time, each on a GPU or on a share of the CPUs"),
+            required("device_hours", DOUBLE, "Hours times devices so far"),
             required("started_at", TIMESTAMP, "When the run started"),
             required("updated_at", TIMESTAMP, "When the row was written"),
         ]
@@ -27,7 +38,16 @@ TABLE = TableContract(
     made_by="score",
     checks={
         "state_known": f"state in ({', '.join(repr(state) for state in STATES)})",
+        "mode_known": f"mode in ({', '.join(repr(mode) for mode in MODES)})",
         "counts_not_negative": "num_tokens >= 0 and num_failed >= 0 and num_documents >= num_failed",
         "tokens_per_second_finite": finite("tokens_per_second"),
+    },
+    # Each run replaces its own row; runs at the same time would conflict in one partition.
+    partition_by=("run_id",),
+    added_later={
+        **dict.fromkeys(("source_id", "source_version", "message", "num_to_do", "seconds_left"), "null"),
+        **dict.fromkeys(("num_skipped", "num_float32_windows", "device_hours"), "0"),
+        "mode": "'stream'",
+        "num_devices": "1",
     },
 )

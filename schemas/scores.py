@@ -9,12 +9,13 @@ _MEASURES = ("base_nll_sum", "masked_nll_sum", "base_loss", "masked_loss", "infl
 
 TABLE = TableContract(
     name="scores",
-    grain="A document's text under one scorer; append-only.",
+    grain="An attempt at a document's text under one scorer; only failed ones are followed by another; append-only.",
     schema=StructType(
         [
             required("doc_id", STRING, "The document"),
             required("text_sha256", STRING, "SHA-256 of the text in hex; a null text counts as an empty one"),
             required("scorer_id", STRING, "How it was scored: see scorers"),
+            required("attempt", INT, "1, or one more than that of the failed attempt before it"),
             optional("domain", STRING, "The document's domain; null where the source has none"),
             optional("num_tokens", LONG, "Tokens of the text; null if never tokenized"),
             optional("num_predicted_tokens", LONG, "Tokens that both losses average over"),
@@ -32,7 +33,7 @@ TABLE = TableContract(
             required("scored_at", TIMESTAMP, "When the row was written"),
         ]
     ),
-    key=("scorer_id", "doc_id", "text_sha256"),
+    key=("scorer_id", "doc_id", "text_sha256", "attempt"),
     made_by="score",
     checks={
         "status_known": f"status in ({', '.join(repr(status) for status in STATUSES)})",
@@ -40,9 +41,11 @@ TABLE = TableContract(
         "base_loss_positive_when_scored": "status <> 'scored' or (base_loss is not null and base_loss > 0)",
         "masked_loss_when_scored": "status <> 'scored' or masked_loss is not null",
         "tokens_counted_when_scored": "status <> 'scored' or (num_tokens >= 2 and num_predicted_tokens >= 1)",
+        "attempts_counted": "attempt >= 1",
         "error_exactly_when_failed": "(status = 'failed') = (error_class is not null)",
         **{f"{name}_finite": finite(name) for name in _MEASURES},
     },
     # Not liquid clustering: two scorers that append at once would conflict and retry; partitions never do.
     partition_by=("scorer_id",),
+    added_later={"attempt": "1", "num_float32_windows": "null"},
 )

@@ -17,6 +17,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 
 from udfs.attention import Head, MaskMode
 from udfs.checkpoint import Checkpoint, load_model, load_tokenizer, resolve_dtype
+from udfs.memory import keep_freed_memory
 from udfs.paired import PairedScorer
 from udfs.retrieval import copy_scores, tokenize_probe
 
@@ -103,6 +104,7 @@ def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) ->
     device = task_device()
     torch.set_num_threads(spec.num_threads or _task_cpus())
     if (key, device) not in _loaded:
+        keep_freed_memory()
         _loaded.clear()
         model = load_model(spec.checkpoint, resolve_dtype(spec.dtype, device), device)
         _loaded[key, device] = make(model, load_tokenizer(spec.checkpoint))

@@ -11,62 +11,14 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.score import ScoreSettings, run
 from jobs.tables import Namespace
-from schemas import corpus, head_masks, runs, scorers, scores
+from schemas import head_masks, runs, scorers, scores
+from tests.jobs.scoring_cases import HEADS, WINDOW, add_documents, documents, scores_by_id
 from tests.udfs.conftest import SENTENCES, byte_level_tokenizer
 from tests.udfs.models import tiny_model
 from udfs.paired import PairedScorer
 
-HEADS = [(1, 0), (1, 3), (2, 2)]
-WINDOW = 48
-
 Score = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A saved Llama of three layers and its tokenizer."""
-    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
-    tiny_model("llama").save_pretrained(folder)
-    byte_level_tokenizer(bos=False).save_pretrained(folder)
-    return str(folder)
-
-
-@pytest.fixture
-def heads_file(tmp_path: Path) -> str:
-    path = tmp_path / "heads.txt"
-    path.write_text("".join(f"{layer},{head}\n" for layer, head in HEADS))
-    return str(path)
-
-
-@pytest.fixture
-def score(spark: SparkSession, namespace: str, tiny_model_folder: str, heads_file: str) -> Score:
-    """Runs the stage with the tiny model and these heads, and any other settings."""
-
-    def score_with(**settings: Any) -> dict[str, Any]:
-        defaults = {"namespace": namespace, "model": tiny_model_folder, "heads_file": heads_file, "window": WINDOW}
-        return run(ScoreSettings(**{**defaults, **settings}), spark)
-
-    return score_with
-
-
-def add_documents(spark: SparkSession, namespace: str, texts: dict[str, Any]) -> None:
-    place = Namespace.parse(namespace)
-    place.create(spark, corpus.TABLE)
-    rows = [(doc_id, "prose", text, None) for doc_id, text in texts.items()]
-    place.append(spark.createDataFrame(rows, corpus.TABLE.schema), corpus.TABLE)
-
-
-def scores_by_id(spark: SparkSession, namespace: str) -> dict[str, Any]:
-    rows = Namespace.parse(namespace).read(spark, scores.TABLE).collect()
-    assert len({row["doc_id"] for row in rows}) == len(rows), "a document has two scores"
-    return {row["doc_id"]: row for row in rows}
-
-
-def documents(count: int) -> dict[str, str]:
-    """Texts of one to six sentences."""
-    return {f"doc-{n:03}": " ".join(SENTENCES[(n + k) % 4] for k in range(1 + n % 6)) for n in range(count)}
 
 
 def test_every_document_has_the_score_that_the_scorer_gives_it_without_spark(
@@ -86,27 +38,9 @@ def test_every_document_has_the_score_that_the_scorer_gives_it_without_spark(
     assert result["num_documents"] == result["scored"] == 30
 
 
-def test_a_second_run_scores_only_what_is_new_or_has_another_text(
-    spark: SparkSession, namespace: str, score: Score
-) -> None:
-    add_documents(spark, namespace, documents(6))
-    score()
-    before = scores_by_id(spark, namespace)
-    assert score()["num_documents"] == 0
-    add_documents(spark, namespace, {"doc-new": SENTENCES[0]})
-    assert score()["num_documents"] == 1
-    after = scores_by_id(spark, namespace)
-    assert {k: after[k] for k in before} == before
-    corpus_table = Namespace.parse(namespace).identifier("corpus")
-    spark.sql(f"update {corpus_table} set text = 'Another text, of a few words.' where doc_id = 'doc-000'")
-    assert score()["num_documents"] == 1
-    rows = Namespace.parse(namespace).read(spark, scores.TABLE).filter("doc_id = 'doc-000'")
-    assert rows.count() == 2, "the score of the former text stays as history"
-
-
 def test_a_limit_scores_so_many_documents_and_no_more(spark: SparkSession, namespace: str, score: Score) -> None:
     add_documents(spark, namespace, documents(9))
-    assert score(limit=4, batch_bytes=100)["num_documents"] == 4
+    assert score(limit=4, batch_bytes=500)["num_documents"] == 4
     assert sorted(scores_by_id(spark, namespace)) == ["doc-000", "doc-001", "doc-002", "doc-003"]
     assert score(limit=100)["num_documents"] == 5
 
@@ -118,7 +52,7 @@ def test_scores_do_not_depend_on_batches_tasks_or_the_order_of_rows(
     score(tasks=1, batch_bytes=10**6)
     other = str(tmp_path / "other")
     add_documents(spark, other, dict(reversed(documents(20).items())))
-    score(namespace=other, tasks=3, batch_bytes=300, max_batch_tokens=64)
+    score(namespace=other, tasks=3, batch_bytes=1500, max_batch_tokens=64)
     once, again = scores_by_id(spark, namespace), scores_by_id(spark, other)
     assert once.keys() == again.keys()
     for doc_id, row in once.items():
@@ -276,7 +210,8 @@ def test_the_model_is_one_nondeterministic_udf_that_is_given_only_the_text(
 
     spec = ScorerSpec(ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1), tuple(HEADS), "uniform", WINDOW)
     documents_frame = spark.createDataFrame(
-        [("d", "x", "text", "hash", 4)], "doc_id string, domain string, text string, text_sha256 string, num_bytes int"
+        [("d", "x", "text", "hash", 4, 1)],
+        "doc_id string, domain string, text string, text_sha256 string, num_bytes int, attempt int",
     )
     plan = ScoringPlan("s", paired_score_udf(spec), 1, 1000)
     # A filter on the score must not run the model a second time.

@@ -29,6 +29,7 @@ RELIED_ON = {
     "rankings": "scorer_id doc_id domain domain_rank domain_size percentile",
 }
 SCORED = {
+    "attempt": 1,
     "num_tokens": 10,
     "num_predicted_tokens": 9,
     "base_nll_sum": 18.0,
@@ -38,7 +39,7 @@ SCORED = {
     "influence_score": 0.5,
     "status": "scored",
 }
-NOT_SCORED = {**dict.fromkeys(SCORED), "status": "empty"}
+NOT_SCORED = {**dict.fromkeys(SCORED), "attempt": 1, "status": "empty"}
 
 
 def violated(spark: Any, contract: TableContract, **values: Any) -> set[str]:
@@ -67,7 +68,7 @@ def test_a_contract_has_the_columns_that_others_rely_on_and_says_what_each_means
     assert contract.made_by in {"ingest", "probes", "detect-heads", "score", "rank"}
 
 
-def test_only_append_only_and_replaced_tables_are_partitioned_by_scorer():
+def test_tables_that_several_scorers_write_at_once_are_partitioned_by_scorer():
     assert {contract.name for contract in CONTRACTS if contract.partition_by == ("scorer_id",)} == {
         "scores",
         "rankings",
@@ -86,6 +87,7 @@ def test_scores_take_a_scored_and_an_unscored_document(spark):
         ({"influence_score": None}, "score_exactly_when_scored"),
         ({"status": "empty"}, "score_exactly_when_scored"),
         ({"status": "done"}, "status_known"),
+        ({"attempt": 0}, "attempts_counted"),
         ({"status": None}, "status_known"),
         ({"influence_score": math.nan}, "influence_score_finite"),
         ({"influence_score": math.inf}, "influence_score_finite"),
@@ -137,11 +139,15 @@ def test_a_failed_document_must_say_how(spark):
             {"mask_mode": "none", "window": 1},
             {"mask_mode_known", "window_holds_a_prediction"},
         ),
-        (runs.TABLE, {"state": "running", "num_documents": 2, "num_tokens": 0, "num_failed": 2}, set()),
+        (
+            runs.TABLE,
+            {"state": "running", "mode": "stream", "num_documents": 2, "num_tokens": 0, "num_failed": 2},
+            set(),
+        ),
         (
             runs.TABLE,
             {"state": "x", "num_documents": 1, "num_tokens": 0, "num_failed": 2, "tokens_per_second": math.inf},
-            {"state_known", "counts_not_negative", "tokens_per_second_finite"},
+            {"state_known", "mode_known", "counts_not_negative", "tokens_per_second_finite"},
         ),
         (
             rankings.TABLE,

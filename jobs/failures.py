@@ -1,0 +1,65 @@
+"""What can go wrong in Spark while others work beside us, and what each failure means for a run."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+# What Delta says when somebody else has written since we read.
+_CONFLICTS = re.compile(
+    r"DELTA_CONCURRENT_|DELTA_METADATA_CHANGED|DELTA_PROTOCOL_CHANGED|"
+    r"Concurrent(Append|DeleteRead|DeleteDelete|Transaction|Write|Modification)Exception"
+)
+# What Spark says when a Python worker, or the executor that it belongs to, is suddenly gone.
+_DEATHS = re.compile(
+    r"Python worker exited unexpectedly|Python worker failed to connect back|ExecutorLostFailure|"
+    r"ExecutorDeadException|Cannot run program .*python|worker process has died"
+)
+MAX_CONFLICTS = 20
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether another writer was faster."""
+    return bool(_CONFLICTS.search(f"{type(error).__name__} {error}"))
+
+
+def is_worker_death(error: BaseException) -> bool:
+    """Whether a worker process ended by itself: killed, out of memory, or crashed in a library."""
+    return bool(_DEATHS.search(str(error)))
+
+
+def retry_conflicts(commit: Callable[[], Result]) -> Result:
+    """What commit returns, tried again while other writers are faster; ValueError when they always are."""
+    for attempt in range(1, MAX_CONFLICTS + 1):
+        try:
+            return commit()
+        except Exception as error:
+            if not is_conflict(error):
+                raise
+            if attempt == MAX_CONFLICTS:
+                raise ValueError(
+                    f"other runs of this scorer were faster {MAX_CONFLICTS} times in a row; run one at a time"
+                ) from error
+            print("another run wrote scores of this scorer meanwhile; this batch is tried again", file=sys.stderr)
+            time.sleep(min(10.0, 0.5 * attempt))
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """Raise a ValueError that stopped a Python worker as that ValueError, without its Java and Python stacks."""
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        message = re.search(r"^ValueError: (.+)$", str(error), re.MULTILINE)
+        if message is None:
+            raise
+        raise ValueError(message[1]) from error

@@ -1,0 +1,85 @@
+"""What is to be scored, as a table with a history: its Delta id and version, and what a run may take as read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.documents import DocumentSource, source_name
+from jobs.tables import Namespace
+from schemas import runs, scores
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table as quoted SQL, its path where it was named by one, and its Delta id and version, None for others."""
+
+    identifier: str
+    path: str | None
+    delta_id: str | None
+    version: int | None
+    num_documents: int | None
+
+
+def find_source(spark: SparkSession, namespace: Namespace, source: DocumentSource) -> SourceTable:
+    """The table that the source names; it must exist."""
+    from pyspark.errors import PySparkException
+
+    identifier = source_name(namespace, source)
+    path = identifier[len("delta.`") : -1].replace("``", "`") if identifier.startswith("delta.`") else None
+    try:
+        delta_id = spark.sql(f"describe detail {identifier}").collect()[0]["id"]
+        version = spark.sql(f"describe history {identifier} limit 1").collect()[0]["version"]
+    except (PySparkException, IndexError):
+        return SourceTable(identifier, path, None, None, None)
+    # From the table's own statistics: no file is read.
+    return SourceTable(identifier, path, delta_id, version, spark.table(identifier).count())
+
+
+def last_read_version(
+    spark: SparkSession, namespace: Namespace, source: SourceTable, scorer_id: str, mode: str | None = None
+) -> int | None:
+    """The newest version of the source of which a finished run of the scorer, in that mode, has scored everything."""
+    if source.delta_id is None or not namespace.exists(spark, runs.TABLE.name):
+        return None
+    table = namespace.read(spark, runs.TABLE)
+    finished = table.filter(
+        (table.scorer_id == scorer_id) & (table.source_id == source.delta_id) & (table.state == "finished")
+    )
+    if mode:
+        finished = finished.filter(finished["mode"] == mode)
+    version: int | None = finished.agg({"source_version": "max"}).collect()[0][0]
+    return version
+
+
+def require_scores_only_grew(spark: SparkSession, namespace: Namespace, scorer_id: str) -> None:
+    """Raise ValueError when scores were restored or deleted since they were last compared with a source."""
+    from pyspark.sql import functions as F
+
+    if not namespace.exists(spark, scores.TABLE.name):
+        return
+    history = spark.sql(f"describe history {namespace.identifier(scores.TABLE.name)}")
+    shrunk = history.filter(F.col("operation").isin("RESTORE", "DELETE", "MERGE", "UPDATE", "TRUNCATE"))
+    when = shrunk.agg(F.max("timestamp")).collect()[0][0]
+    if when is None:
+        return
+    table = namespace.read(spark, runs.TABLE)
+    compared = table.filter(
+        (table.scorer_id == scorer_id) & (table["mode"] == "reconcile") & (table.state == "finished")
+    )
+    if compared.filter(F.col("started_at") > F.lit(when)).isEmpty():
+        raise ValueError(
+            f"the scores table was restored, or rows of it were deleted or changed, at {when:%Y-%m-%d %H:%M}; a stream "
+            "would pass over what it has read before; run score once with --mode reconcile"
+        )
+
+
+def default_checkpoint(spark: SparkSession, namespace: Namespace) -> str:
+    """The folder for checkpoints where none is named: in the namespace's folder, or under the scores table's own."""
+    if namespace.folder:
+        return f"{namespace.folder}/_checkpoints"
+    location = spark.sql(f"describe detail {namespace.identifier(scores.TABLE.name)}").collect()[0]["location"]
+    return f"{location}/_checkpoints"

@@ -1,0 +1,128 @@
+"""The source as a stream: what was added since the last run, each part once, as Delta's log tells it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.documents import DocumentSource, documents_of
+from jobs.tables import reason
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from jobs.source import SourceTable
+
+# Text that one read of the source plans, in bytes; a file that is larger is read at once.
+MAX_BYTES_PER_READ = 2**30
+# A widened schema ends a stream once; started again, it reads with the new one.
+MAX_RESTARTS = 3
+RECONCILE = "run score once with --mode reconcile, which compares all of the source; later runs go on from there"
+# What Spark and Delta say, and what a person is told.
+_EXPLANATIONS = {
+    "DELTA_SOURCE_TABLE_IGNORE_CHANGES|DELTA_SOURCE_IGNORE_DELETE|Detected (a data update|deleted data)": (
+        "rows of {source} were updated, deleted or overwritten, which a stream cannot follow; " + RECONCILE
+    ),
+    "DIFFERENT_DELTA_TABLE_READ|DELTA_TABLE_ID_MISMATCH": (
+        "{source} is another table than the one that this stream has read before; " + RECONCILE
+    ),
+    "FileNotFoundException|FILE_NOT_(FOUND|EXIST)|DELTA_MISSING_FILES|failOnDataLoss|"
+    "DELTA_(TRUNCATED|VERSION_NOT_FOUND|CANNOT_TIME_TRAVEL|LOG_FILE_NOT_FOUND|VERSIONS_NOT_CONTIGUOUS)": (
+        "{source} no longer has the history that this stream has still to read (vacuumed?); " + RECONCILE
+    ),
+    "Multiple streaming queries are concurrently using|CONCURRENT_STREAM_LOG_UPDATE": (
+        "another run of this scorer reads {source} with the same checkpoint; what it scores is kept: let it finish, "
+        "then run this one again"
+    ),
+    "Permission denied|AccessDenied|403 Forbidden|Mkdirs failed": (
+        "the checkpoint {checkpoint} cannot be written ({reason}); name another folder with --checkpoint"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where a stream reads, what it has read, and how much at a time."""
+
+    table: SourceTable
+    columns: DocumentSource
+    checkpoint: str
+    first_version: int | None
+
+
+# Called with the batch's own session, its documents, the stream's id and the batch's number in it.
+ScoreBatch = Callable[["SparkSession", "DataFrame", str, int], None]
+
+
+def score_new_documents(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
+    """Call score on what the stream has not read yet, batch by batch, and remember each batch that it returns from.
+
+    Raises ValueError, with what to do, where the source has changed in a way that a stream cannot follow.
+    """
+    for restart in range(MAX_RESTARTS + 1):
+        try:
+            _run(spark, stream, score)
+            return
+        except Exception as error:
+            if not _is_wider_schema(error) or restart == MAX_RESTARTS:
+                raise _explained(stream, error) from error
+            print("the source has got other columns; its stream starts again with them", file=sys.stderr)
+
+
+def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
+    reader = spark.readStream.format("delta").option("maxBytesPerTrigger", str(MAX_BYTES_PER_READ))
+    if stream.first_version is not None:
+        reader = reader.option("startingVersion", str(stream.first_version))
+    table = reader.load(stream.table.path) if stream.table.path else reader.table(stream.table.identifier)
+    documents = documents_of(table, stream.columns)
+    failures: list[BaseException] = []
+    stream_ids: list[str] = []
+    is_named = threading.Event()
+
+    def on_batch(batch: DataFrame, number: int) -> None:
+        is_named.wait()
+        try:
+            score(batch.sparkSession, batch, stream_ids[0], number)
+        except BaseException as error:
+            # What Spark would pass on is a text with two stacks around it.
+            failures.append(error)
+            raise
+
+    writer = documents.writeStream.foreachBatch(on_batch).trigger(availableNow=True)
+    query = writer.option("checkpointLocation", stream.checkpoint).start()
+    stream_ids.append(query.id)
+    is_named.set()
+    try:
+        query.awaitTermination()
+    except Exception as error:
+        raise (failures[0] if failures else error) from None
+    finally:
+        with contextlib.suppress(Exception):
+            query.stop()
+
+
+def _is_wider_schema(error: BaseException) -> bool:
+    return bool(re.search(r"DELTA_SCHEMA_CHANGED|schema change", str(error), re.IGNORECASE))
+
+
+def _explained(stream: Stream, error: Exception) -> Exception:
+    """The error as a ValueError that says what to do, where that is known; else the error itself."""
+    if isinstance(error, ValueError) or not _is_spark(error):
+        return error
+    for pattern, message in _EXPLANATIONS.items():
+        if re.search(pattern, str(error), re.IGNORECASE):
+            values = {"source": stream.table.identifier, "checkpoint": stream.checkpoint, "reason": reason(error)}
+            return ValueError(message.format(**values))
+    return error
+
+
+def _is_spark(error: Exception) -> bool:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    return isinstance(error, (Py4JError, PySparkException))

@@ -1,0 +1,147 @@
+"""Real processes over one corpus: the score stage as its own process, to be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.tables import Namespace
+from schemas import scores
+from tests.jobs.scoring_cases import HEADS, WINDOW, add_documents
+from tests.udfs.conftest import byte_level_tokenizer
+from tests.udfs.models import tiny_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("faults")
+
+
+@dataclass
+class Stage:
+    """Starts `attention-influence score` over a namespace with a tiny model, as often as asked."""
+
+    namespace: str
+    model: str
+    heads_file: str
+    log: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *arguments: str, program: tuple[str, ...] = ("-m", "jobs.cli", "score")) -> subprocess.Popen[bytes]:
+        """A new process of the stage, in a session of its own, so that nothing of it outlives the test."""
+        command = [sys.executable, *program, "--namespace", self.namespace, "--model", self.model]
+        command += ["--heads-file", self.heads_file, "--window", str(WINDOW), "--max-failed-fraction", "1", *arguments]
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: str) -> str:
+        """Run the stage to its end; returns what it printed."""
+        begin = self.log.stat().st_size if self.log.exists() else 0
+        process = self.start(*arguments)
+        status = process.wait(300)
+        said = self.log.read_bytes()[begin:].decode()
+        assert status == 0, said[-3000:]
+        return said
+
+    def said(self) -> str:
+        """Everything that the processes printed so far."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def end_all(self) -> None:
+        """Kill whatever is left."""
+        for process in self.started:
+            kill_tree(process)
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 the process and everything that it started, the process first, as a machine that goes away would."""
+    try:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        family = []
+    for member in family:
+        try:
+            member.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+def children(process: subprocess.Popen[bytes], matches: Callable[[str], bool]) -> list[psutil.Process]:
+    """The living descendants whose command line matches."""
+    found = []
+    try:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            try:
+                if matches(" ".join(child.cmdline())):
+                    found.append(child)
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+    except psutil.NoSuchProcess:
+        pass
+    return found
+
+
+def wait_until(condition: Callable[[], Any], seconds: float, process: subprocess.Popen[bytes] | None = None) -> Any:
+    """What condition returns once that is true; None when the time is over, or the process."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and (process is None or process.poll() is None):
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    return condition()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    tiny_model("llama").save_pretrained(folder)
+    byte_level_tokenizer(bos=False).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def stage(namespace: str, tiny_folder: str, tmp_path: Path) -> Iterator[Stage]:
+    heads = tmp_path / "heads.txt"
+    heads.write_text("".join(f"{layer},{head}\n" for layer, head in HEADS))
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    running = Stage(namespace, tiny_folder, str(heads), tmp_path / "log.txt")
+    yield running
+    running.end_all()
+
+
+@pytest.fixture
+def check_scores(spark: SparkSession, stage: Stage, tmp_path: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Asserts that each document has exactly one score, equal to an undisturbed run's; returns the rows by id."""
+
+    def check(texts: dict[str, Any]) -> dict[str, Any]:
+        rows = Namespace.parse(stage.namespace).read(spark, scores.TABLE).collect()
+        found = {row["doc_id"]: row for row in rows}
+        assert len(rows) == len(found), "a document has two scores"
+        assert found.keys() == texts.keys()
+        undisturbed = Stage(str(tmp_path / "undisturbed"), stage.model, stage.heads_file, tmp_path / "undisturbed.txt")
+        good = {doc_id: text for doc_id, text in texts.items() if found[doc_id]["status"] == "scored"}
+        add_documents(spark, undisturbed.namespace, good)
+        undisturbed.run()
+        for row in Namespace.parse(undisturbed.namespace).read(spark, scores.TABLE).collect():
+            assert found[row["doc_id"]]["influence_score"] == pytest.approx(row["influence_score"], abs=1e-5)
+            assert found[row["doc_id"]]["base_nll_sum"] == pytest.approx(row["base_nll_sum"], rel=1e-5)
+        return found
+
+    return check

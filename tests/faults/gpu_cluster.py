@@ -1,0 +1,74 @@
+"""Sixteen tasks on two executors with two GPUs each, as Spark sees it: what each task was given, as JSON.
+
+No GPU is there: torch is told so only while the scorer is asked for its device, and the model itself loads on the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyspark
+from pyspark import TaskContext
+from pyspark.sql import functions as F
+
+from jobs.session import local_session
+from tests.jobs.scoring_cases import HEADS, WINDOW
+from tests.udfs.conftest import SENTENCES
+from udfs.checkpoint import resolve_checkpoint
+from udfs.spark_udfs import ModelSpec, ScorerSpec, _load_once, _make_scorer
+
+TASKS = (
+    "pid long, executor string, address string, device string, num_loads int, begin double, end double, score double"
+)
+
+
+def main(discovery: str, model: str, out: str) -> None:
+    """Run the tasks and write what they found."""
+    os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))
+    conf = {
+        "spark.worker.resource.gpu.amount": "2",
+        "spark.worker.resource.gpu.discoveryScript": discovery,
+        "spark.executor.resource.gpu.amount": "2",
+        "spark.task.resource.gpu.amount": "1",
+        "spark.driver.memory": "1g",
+    }
+    spark = local_session("gpus", "local-cluster[2,2,1024]", conf)
+    spec = ScorerSpec(ModelSpec(resolve_checkpoint(model), "float32", 1), tuple(HEADS), "uniform", WINDOW)
+
+    def found(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        import torch
+
+        from udfs import spark_udfs
+
+        begin = time.time()
+        scores = []
+        scorer = _load_once(spec, spec.model, lambda model, tokenizer: _make_scorer(spec, model, tokenizer))
+        for batch in batches:
+            scores += [score.influence_score for score in scorer.score(batch["text"])]
+        # Long enough that all four GPUs have work at the same time.
+        time.sleep(1)
+        context = TaskContext.get()
+        assert context is not None
+        is_available, device_count = torch.cuda.is_available, torch.cuda.device_count
+        torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
+        device = spark_udfs.task_device()
+        torch.cuda.is_available, torch.cuda.device_count = is_available, device_count
+        address = context.resources()["gpu"].addresses[0]
+        executor = os.environ.get("SPARK_EXECUTOR_ID", "") or os.getcwd()
+        row = (os.getpid(), executor, address, device, spark_udfs.num_loads, begin, time.time(), scores[0])
+        yield pd.DataFrame([row], columns=[name.split()[0] for name in TASKS.split(", ")])
+
+    texts = spark.range(0, 32, 1, 16).select(F.lit(SENTENCES[0]).alias("text"))
+    rows = [row.asDict() for row in texts.mapInPandas(found, TASKS).collect()]
+    Path(out).write_text(json.dumps(rows))
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,54 @@
+"""A disk that is full: a clear error, and after space is made the run completes."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tests.faults.conftest import Stage
+from tests.jobs.scoring_cases import add_documents, documents
+
+Check = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB of its own."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.timeout(600)
+def test_a_full_disk_is_a_clear_error_and_once_there_is_space_the_run_completes(
+    spark: SparkSession, stage: Stage, small_disk: Path, check_scores: Check
+) -> None:
+    stage.namespace = str(small_disk / "namespace")
+    texts = documents(60)
+    add_documents(spark, stage.namespace, texts)
+    stage.run("--limit", "5")
+    filler = small_disk / "filler"
+    free = 4096 * 2
+    with filler.open("wb") as file:
+        try:
+            while file.write(b"\0" * 4096):
+                file.flush()
+        except OSError:
+            pass
+    with filler.open("r+b") as file:
+        file.truncate(max(0, filler.stat().st_size - free))
+    process = stage.start("--batch-bytes", "4000")
+    assert process.wait(200) != 0
+    assert "No space left on device" in stage.said()
+    filler.unlink()
+    stage.run("--batch-bytes", "4000")
+    check_scores(texts)

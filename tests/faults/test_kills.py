@@ -1,0 +1,117 @@
+"""kill -9, at any moment, of anything: no document lost, none scored twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tests.faults.conftest import Stage, children, kill_tree, wait_until
+from tests.jobs.scoring_cases import add_documents, documents
+from tests.udfs.conftest import byte_level_tokenizer
+from tests.udfs.models import tiny_model
+
+Check = Callable[[dict[str, Any]], dict[str, Any]]
+NUM_KILLS = 20
+
+
+@pytest.mark.timeout(1500)
+def test_a_driver_killed_at_twenty_random_moments(spark: SparkSession, stage: Stage, check_scores: Check) -> None:
+    texts = documents(120)
+    for part in range(4):
+        add_documents(spark, stage.namespace, {k: v for k, v in texts.items() if int(k[-3:]) % 4 == part})
+    moments = random.Random(0)
+    for _ in range(NUM_KILLS):
+        process = stage.start("--batch-bytes", "1200")
+        # From before the session is there to well into the batches.
+        wait_until(lambda: False, moments.uniform(2, 16), process)
+        kill_tree(process)
+    stage.run("--batch-bytes", "20000")
+    check_scores(texts)
+
+
+@pytest.mark.timeout(600)
+def test_a_jvm_that_is_killed(spark: SparkSession, stage: Stage, check_scores: Check) -> None:
+    texts = documents(60)
+    add_documents(spark, stage.namespace, texts)
+    process = stage.start("--batch-bytes", "1500")
+    assert wait_until(lambda: commits(stage) >= 2, 120, process)
+    (jvm,) = children(process, lambda line: "SparkSubmit" in line)
+    jvm.send_signal(signal.SIGKILL)
+    assert process.wait(60) != 0
+    said = stage.run()
+    assert "were scored before" in said
+    check_scores(texts)
+
+
+@pytest.mark.timeout(600)
+def test_a_python_worker_that_is_killed_stops_nothing(spark: SparkSession, stage: Stage, check_scores: Check) -> None:
+    texts = documents(200)
+    add_documents(spark, stage.namespace, texts)
+    process = stage.start("--batch-bytes", "8000", "--max-batch-tokens", "64")
+    for _ in range(2):
+        before = commits(stage)
+        workers = wait_until(lambda: children(process, lambda line: "pyspark.daemon" in line)[1:], 120, process)
+        time.sleep(1)
+        for worker in workers or []:
+            worker.send_signal(signal.SIGKILL)
+        wait_until(lambda before=before: commits(stage) > before, 120, process)
+    assert process.wait(300) == 0, stage.said()[-3000:]
+    found = check_scores(texts)
+    assert {row["status"] for row in found.values()} == {"scored"}
+
+
+MODELING = """
+import os, signal
+from transformers import LlamaForCausalLM, LlamaModel
+
+class Deadly(LlamaModel):
+    def forward(self, input_ids=None, **kwargs):
+        if input_ids is not None and (input_ids == TOKEN).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(input_ids=input_ids, **kwargs)
+
+class DeadlyForCausalLM(LlamaForCausalLM):
+    def __init__(self, config):
+        super().__init__(config)
+        self.model = Deadly(config)
+        self.post_init()
+"""
+
+
+@pytest.mark.timeout(900)
+def test_a_document_that_workers_die_of_is_marked_and_the_others_are_scored(
+    spark: SparkSession, stage: Stage, tmp_path: Path, check_scores: Check
+) -> None:
+    tokenizer = byte_level_tokenizer(bos=False)
+    (token,) = tokenizer("~")["input_ids"]
+    folder = tmp_path / "deadly"
+    tiny_model("llama").save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "modeling_deadly.py").write_text(MODELING.replace("TOKEN", str(token)))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "auto_map": {"AutoModelForCausalLM": "modeling_deadly.DeadlyForCausalLM"},
+        "architectures": ["DeadlyForCausalLM"],
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    texts = documents(40) | {"deadly": "This one has a ~ in it."}
+    add_documents(spark, stage.namespace, texts)
+    harmless, stage.model = stage.model, str(folder)
+    stage.run("--trust-remote-code", "--batch-bytes", "100000")
+    stage.model = harmless
+    found = check_scores(texts)
+    assert (found["deadly"]["status"], found["deadly"]["error_class"]) == ("failed", "WorkerDied")
+    assert {row["status"] for doc_id, row in found.items() if doc_id != "deadly"} == {"scored"}
+
+
+def commits(stage: Stage) -> int:
+    """Commits of scores so far, from its log."""
+    return len(list(Path(stage.namespace, "scores", "_delta_log").glob("*.json")))

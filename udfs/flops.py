@@ -1,0 +1,25 @@
+"""Floating-point operations that scoring a corpus needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def useful_flops(config: Any, first_masked_layer: int, num_tokens: Iterable[int]) -> float:
+    """Operations of both losses of windows of num_tokens tokens each, the shared layers counted once.
+
+    For a Llama-like model: two for each weight and token, and causal attention, in which each token looks at half of
+    its window on average. Whatever else a scorer does, such as reading the lower layers twice, is no use.
+    """
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    num_kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    heads, kv_heads = config.num_attention_heads * head_dim, num_kv_heads * head_dim
+    layer_weights = config.hidden_size * (2 * heads + 2 * kv_heads + 3 * config.intermediate_size)
+    passes = first_masked_layer + 2 * (config.num_hidden_layers - first_masked_layer)
+    total = 0.0
+    for length in num_tokens:
+        layer = 2 * layer_weights * length + 2 * length**2 * heads
+        vocabulary = 2 * config.hidden_size * config.vocab_size * (length - 1)
+        total += passes * layer + 2 * vocabulary
+    return total
