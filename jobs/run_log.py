@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -70,16 +69,17 @@ class RunLog:
 
     def wait_for(self, counts: Callable[[], dict[str, Any]], timeout: float) -> dict[str, Any]:
         """The counts of a commit; ValueError where Delta took it for one that it had seen, and wrote nothing."""
-        thread = ThreadPoolExecutor(1)
-        try:
-            return thread.submit(counts).result(timeout)
-        except FutureTimeoutError:
+        found: list[dict[str, Any]] = []
+        # It waits for ever where nothing was written, and must not keep the process from ending.
+        thread = threading.Thread(target=lambda: found.append(counts()), daemon=True)
+        thread.start()
+        thread.join(timeout)
+        if not found:
             raise ValueError(
                 "scores lacks rows that this checkpoint has committed: the table was restored or rows were deleted; "
                 "run score with --mode reconcile once"
-            ) from None
-        finally:
-            thread.shutdown(wait=False)
+            )
+        return found[0]
 
     @contextmanager
     def recorded(self) -> Iterator[None]:

@@ -75,7 +75,7 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
         scorer.scorer_id,
         source.identifier,
         settings.mode,
-        source.delta_id,
+        source.source_id,
         # A run with a limit does not read all of the version.
         None if settings.limit else source.version,
         num_devices=num_devices(spark, plan.tasks),

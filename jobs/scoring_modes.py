@@ -12,7 +12,6 @@ from jobs.source import SourceTable, default_checkpoint, last_read_version, requ
 from jobs.stream import RECONCILE, Stream, score_new_documents
 from jobs.tables import Namespace
 from schemas import scores
-from schemas.identity import identity
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,7 +36,7 @@ def require_no_surprise(
 ) -> None:
     """Raise ValueError, before any work, where the source cannot be scored in the mode that was asked for."""
     if settings.mode == "stream" and not settings.limit:
-        if source.delta_id is None:
+        if source.source_id is None:
             raise ValueError(f"{source.identifier} is no Delta table, which alone can be read as a stream; {RECONCILE}")
         require_scores_only_grew(spark, namespace, scorer_id)
     if last_read_version(spark, namespace, source, scorer_id) is None:
@@ -61,8 +60,7 @@ def follow_source(
     first_version = None if compared is None else compared + 1
     base = settings.checkpoint or default_checkpoint(spark, namespace)
     # Of one scorer, one table and one beginning: no checkpoint is ever used for another.
-    name = identity(source.delta_id or "", settings.doc_id_column, settings.text_column)
-    folder = f"{base.rstrip('/')}/{plan.scorer_id}/{name}-from-{first_version or 0}"
+    folder = f"{base.rstrip('/')}/{plan.scorer_id}/{source.source_id}-from-{first_version or 0}"
     log.num_to_do = _num_to_do(spark, namespace, source, plan.scorer_id)
     with log.recorded():
         if first_version is None or first_version <= (source.version or 0):

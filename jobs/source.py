@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.documents import DocumentSource, source_name
 from jobs.tables import Namespace
 from schemas import runs, scores
+from schemas.identity import identity
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A table as quoted SQL, its path where it was named by one, and its Delta id and version, None for others."""
+    """A table as quoted SQL, its path where it was named by one, and what a Delta table alone has.
+
+    source_id: a hash of its Delta id and the columns that are read, by which one made anew, or read otherwise, is told.
+    """
 
     identifier: str
     path: str | None
-    delta_id: str | None
+    source_id: str | None
     version: int | None
     num_documents: int | None
 
@@ -35,19 +39,20 @@ def find_source(spark: SparkSession, namespace: Namespace, source: DocumentSourc
         version = spark.sql(f"describe history {identifier} limit 1").collect()[0]["version"]
     except (PySparkException, IndexError):
         return SourceTable(identifier, path, None, None, None)
-    # From the table's own statistics: no file is read.
-    return SourceTable(identifier, path, delta_id, version, spark.table(identifier).count())
+    source_id = identity(delta_id, source.doc_id, source.text, source.domain)
+    # Counted from the table's own statistics: no file is read.
+    return SourceTable(identifier, path, source_id, version, spark.table(identifier).count())
 
 
 def last_read_version(
     spark: SparkSession, namespace: Namespace, source: SourceTable, scorer_id: str, mode: str | None = None
 ) -> int | None:
     """The newest version of the source of which a finished run of the scorer, in that mode, has scored everything."""
-    if source.delta_id is None or not namespace.exists(spark, runs.TABLE.name):
+    if source.source_id is None or not namespace.exists(spark, runs.TABLE.name):
         return None
     table = namespace.read(spark, runs.TABLE)
     finished = table.filter(
-        (table.scorer_id == scorer_id) & (table.source_id == source.delta_id) & (table.state == "finished")
+        (table.scorer_id == scorer_id) & (table.source_id == source.source_id) & (table.state == "finished")
     )
     if mode:
         finished = finished.filter(finished["mode"] == mode)

@@ -172,6 +172,18 @@ def test_a_source_made_anew_under_the_same_name_is_read_from_its_beginning(
     assert (result["num_documents"], result["num_skipped"]) == (1, 3)
 
 
+def test_another_column_of_the_same_table_is_another_source(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "theirs")
+    rows = [(doc_id, "x", text, f"The title of {doc_id}.") for doc_id, text in documents(2).items()]
+    theirs = spark.createDataFrame(rows, "doc_id string, domain string, text string, title string")
+    theirs.write.format("delta").save(path)
+    assert score(corpus_table=path)["num_documents"] == 2
+    assert score(corpus_table=path, text_column="title")["num_documents"] == 2
+    assert score(corpus_table=path)["num_documents"] == 0
+
+
 def test_a_history_that_was_vacuumed_away_is_a_clear_error(spark: SparkSession, namespace: str, score: Score) -> None:
     add_documents(spark, namespace, documents(2))
     score()
