@@ -48,7 +48,7 @@ class PairedScorer:
 
     The model stays masked for the scorer's life. Raises ValueError for heads that the model lacks, a window
     beyond its context, and an architecture whose mask is not exact. compiled: compile the layers first, which
-    takes a minute and gains 4-9 % on two CPU cores.
+    takes half a minute and gains nothing on a CPU (tests/benchmarks/RESULTS.md); on GPUs it has not been measured.
     """
 
     def __init__(
