@@ -66,7 +66,7 @@ def install_paired_mask(
             # row see. Values, output projection and the other heads of the group stay as they are.
             query = query.clone()
             query[num_base_rows:, layer_heads] = 0
-        output, _ = _ordinary_attention(module, query, key, value, attention_mask, **kwargs)  # (R, T, H, D)
+        output, _ = plain_attention(module, query, key, value, attention_mask, **kwargs)  # (R, T, H, D)
         if layer_heads and mode == "zero":
             output[num_base_rows:, :, layer_heads] = 0
         if observe is not None:
@@ -89,7 +89,7 @@ def install_observer(model: Any, observe: Observer) -> Callable[[], None]:
     def attend(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
     ) -> tuple[Tensor, None]:
-        output, _ = _ordinary_attention(module, query, key, value, attention_mask, **kwargs)
+        output, _ = plain_attention(module, query, key, value, attention_mask, **kwargs)
         observe(module.layer_idx, query, key, value, attention_mask, output)
         return output, None
 
@@ -122,13 +122,15 @@ def decoder_layers(model: Any) -> torch.nn.ModuleList:
     raise refusal(model.config.model_type, f"its {num_layers} decoder layers were not found")
 
 
-def _ordinary_attention(
+def plain_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """What the model computes by itself; raises ValueError where its scores are more than q·k."""
+    """What the model computes by itself, in the number format of v; ValueError where its scores are more than q·k."""
     for name, reason in _BIASES.items():
         if kwargs.get(name) is not None:
             raise refusal(module.config.model_type, reason)
+    # Rotary embeddings in float32 have widened both (udfs/precision.py).
+    query, key = query.to(value.dtype), key.to(value.dtype)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return output, None
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from udfs.architectures import check_architecture, refusal
 from udfs.attention import Head, MaskMode, heads_by_layer, install_paired_mask
 from udfs.loss import VocabularyHead
+from udfs.precision import product_dtype
 
 NUM_TOKENS = 12
 # Rounding of the dtype, not of the mathematics, is what these leave room for.
@@ -28,7 +29,7 @@ def verify_exact(model: Any, heads: Iterable[Head], mode: MaskMode) -> None:
     check_architecture(model.config.get_text_config())
     masked = heads_by_layer(heads)
     model_type = model.config.get_text_config().model_type
-    tolerance = TOLERANCES[next(model.parameters()).dtype]
+    tolerance = TOLERANCES[product_dtype(model)]
     device = next(model.parameters()).device
     vocab_size = model.get_input_embeddings().num_embeddings
     token_ids = (torch.arange(NUM_TOKENS, device=device) * 7919 + 11)[None] % vocab_size  # (1, T)
@@ -36,7 +37,7 @@ def verify_exact(model: Any, heads: Iterable[Head], mode: MaskMode) -> None:
     if not own.isfinite().all():
         raise ValueError(
             f"the {model_type} model's own logits are not finite: its weights are damaged, or overflow in "
-            f"{next(model.parameters()).dtype}; try --dtype float32, or download the model again"
+            f"{product_dtype(model)}; try --dtype float32, or download the model again"
         )
     changed = token_ids.clone()
     changed[0, -1] = (changed[0, -1] + 1) % vocab_size

@@ -34,15 +34,15 @@ class VocabularyHead:
         return self._finish(self._module(hidden))
 
     def pieces(self, hidden: Tensor, num_words: int) -> Iterator[tuple[int, Tensor]]:
-        """(first word, logits (N, W)) of consecutive slices of the vocabulary, of at most num_words words each."""
+        """(first word, float32 logits (N, W)) of consecutive slices of the vocabulary, at most num_words words each."""
         if not self.can_slice:
             yield 0, self(hidden)
             return
         weight, bias = self._module.weight, self._module.bias  # (V, C), (V,) or None
         for first in range(0, len(weight), num_words):
             words = slice(first, first + num_words)
-            logits = torch.nn.functional.linear(hidden, weight[words], None if bias is None else bias[words])
-            yield first, self._finish(logits)
+            logits = _product(hidden, weight[words])
+            yield first, self._finish(logits if bias is None else logits + bias[words].float())
 
     def _finish(self, logits: Tensor) -> Tensor:
         if self._divisor is not None:
@@ -52,6 +52,14 @@ class VocabularyHead:
         if self._cap is not None:
             logits = torch.tanh(logits / self._cap) * self._cap
         return logits
+
+
+def _product(hidden: Tensor, weight: Tensor) -> Tensor:
+    """Logits (N, W) float32 of hidden (N, C) and weight (W, C): in 16 bits they move scores (udfs/precision.py)."""
+    if hidden.is_cuda and weight.dtype != torch.float32:
+        return torch.mm(hidden.to(weight.dtype), weight.T, out_dtype=torch.float32)
+    # A CPU has no product of 16-bit matrices that gives float32.
+    return torch.nn.functional.linear(hidden.float(), weight.float())
 
 
 def next_token_losses(hidden: Tensor, input_ids: Tensor, lengths: Tensor, head: VocabularyHead) -> Tensor:
@@ -109,8 +117,7 @@ def _losses_of_rows(hidden: Tensor, targets: Tensor, head: VocabularyHead, num_w
     log_sums = hidden.new_full(targets.shape, -torch.inf, dtype=torch.float32)  # (N,)
     target_logits = hidden.new_full(targets.shape, torch.nan, dtype=torch.float32)  # (N,)
     for first_word, logits in head.pieces(hidden, num_words):
-        # Sixteen-bit logits would store losses in steps of 0.4 %, as large as small scores.
-        logits = logits.float()  # (N, W)
+        logits = logits.float()  # (N, W); where the head could not be sliced, they are the module's own
         log_sums = torch.logaddexp(log_sums, logits.logsumexp(-1))
         index = targets - first_word
         is_here = (index >= 0) & (index < logits.shape[1])

@@ -18,12 +18,12 @@ from udfs.document_score import DocumentScore, failed, scored
 from udfs.exactness import TOLERANCES, verify_exact
 from udfs.head_mask import check_heads
 from udfs.loss import VocabularyHead, next_token_losses, row_sums
-from udfs.precision import in_float32
+from udfs.precision import add_in_float32, in_float32, product_dtype
 from udfs.tokenised import Buffer, TextReader, one_ahead
 from udfs.windows import Window, check_window, start_tokens
 
 # Raised whenever a change moves scores: it is part of a scorer's identity.
-SCORING_VERSION = 1
+SCORING_VERSION = 2
 # Tokens in one pass: small enough for a CPU's cache and memory, large enough to fill a GPU.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # Enough windows to sort by length before batching, few enough to hold.
@@ -46,9 +46,10 @@ class WindowLosses:
 class PairedScorer:
     """A model with its heads masked in one half of every pass; score() gives a DocumentScore a text.
 
-    The model stays masked for the scorer's life. Raises ValueError for heads that the model lacks, a window
-    beyond its context, and an architecture whose mask is not exact. compiled: compile the layers first, which
-    takes half a minute and gains nothing on a CPU (tests/benchmarks/RESULTS.md); on GPUs it has not been measured.
+    The model stays masked for the scorer's life, and a 16-bit one keeps float32 between its products. Raises
+    ValueError for heads that the model lacks, a window beyond its context, and an architecture whose mask is not
+    exact. compiled: compile the layers first, which takes half a minute and gains nothing on a CPU
+    (tests/benchmarks/RESULTS.md); on GPUs it has not been measured.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class PairedScorer:
         start = start_tokens(tokenizer)
         check_window(window, start, vocab_size)
         self.reader = TextReader(tokenizer, start, window, vocab_size)
+        self.dtype = product_dtype(model)
+        add_in_float32(model)
         verify_exact(model, self.heads, mode)
         self.remove = install_paired_mask(model, self.heads, mode)
         if compiled:
@@ -112,7 +115,7 @@ class PairedScorer:
             after = self._batch_sums(few_tokens)
         except torch._dynamo.exc.BackendCompilerFailed as error:
             raise ValueError(f"the model cannot be compiled here ({str(error)[:200]}); leave --compile out") from error
-        check_compiled(before, after, TOLERANCES[next(self.model.parameters()).dtype])
+        check_compiled(before, after, TOLERANCES[self.dtype])
 
     def _score_buffer(self, buffer: Buffer) -> list[DocumentScore]:
         windows = buffer.windows()
@@ -142,7 +145,7 @@ class PairedScorer:
     def _window_losses(self, windows: Sequence[Window]) -> list[WindowLosses | None]:
         """The losses of each window, in order; None where one does not fit in memory."""
         losses = self._passes(windows)
-        if next(self.model.parameters()).dtype == torch.float32:
+        if self.dtype == torch.float32:
             return losses
         overflown = [index for index, found in enumerate(losses) if found is not None and not found.is_finite()]
         if overflown:

@@ -113,7 +113,8 @@ def _serve(connection: Connection, contender: Contender, workload: Workload, num
         # The longest alone, then a few: memory is claimed and kernels are compiled before the first round.
         longest = max(range(len(workload.texts)), key=lambda index: workload.num_tokens[index])
         score([workload.texts[longest]])
-        score(workload.texts[:3])
+        if len(workload.texts) > 1:
+            score(workload.texts[:3])
         connection.send(("done", time.perf_counter() - begin))
         while connection.recv() == "score":
             begin = time.perf_counter()

@@ -51,8 +51,8 @@ def main(num_tokens: int = 16_000, rounds: int = 3, tasks: int = 1) -> None:
     documents = documents_of(namespace.read(spark, corpus.TABLE), settings.document_source())
 
     def through_spark(chosen: object) -> float:
-        spark.sql(f"drop table if exists {namespace.identifier(scores.TABLE.name)}")
         namespace.create(spark, scores.TABLE)
+        spark.sql(f"delete from {namespace.identifier(scores.TABLE.name)}")
         log = RunLog(spark, namespace, scorer.scorer_id, "benchmark")
         log.record = lambda *_args, **_kwargs: None  # type: ignore[method-assign]
         begin = time.perf_counter()

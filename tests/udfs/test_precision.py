@@ -9,21 +9,21 @@ import pytest
 import torch
 
 from tests.udfs.cases import SOME_HEADS, TEXTS, assert_same
-from tests.udfs.models import tiny_model
+from tests.udfs.models import ARCHITECTURES, tiny_model
 from udfs.paired import PairedScorer
 from udfs.precision import in_float32
 
 
 def overflowing_at_z(tokenizer: Any) -> Any:
-    """A float16 Llama whose hidden state overflows at the letter z, and only there."""
+    """A float16 Llama one of whose products overflows at the letter z, and only there."""
     model = tiny_model("llama")
     (zed,) = tokenizer("z")["input_ids"]
-    largest = torch.finfo(torch.float16).max
-    model.model.embed_tokens.weight[zed, :3] = torch.tensor([largest, -largest, -largest])
-    # The first layer adds y to the first and third and -y to the second: whatever y's sign, one of them overflows.
-    model.model.layers[0].mlp.down_proj.weight[0].uniform_(500, 1000, generator=torch.Generator().manual_seed(0))
-    model.model.layers[0].mlp.down_proj.weight[1] = -model.model.layers[0].mlp.down_proj.weight[0]
-    model.model.layers[0].mlp.down_proj.weight[2] = model.model.layers[0].mlp.down_proj.weight[0]
+    # Only z's state has much in its first place, where a matrix of the first layer looks.
+    model.model.embed_tokens.weight[:, 0] = 0
+    model.model.embed_tokens.weight[zed, 0] = 1000
+    model.model.layers[0].mlp.up_proj.weight[0] = 0
+    model.model.layers[0].mlp.up_proj.weight[0, 0] = torch.finfo(torch.float16).max
+    model.model.layers[0].self_attn.o_proj.weight[0] = 0
     return model.to(torch.float16)
 
 
@@ -42,6 +42,25 @@ def test_a_window_that_overflows_in_16_bits_is_scored_in_float32_and_counted(tin
     assert_same([first, last], plain)
     assert first.base_loss == pytest.approx(in_full[0].base_loss, rel=0.02)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_16_bit_model_keeps_what_its_layers_add_to_a_large_state(
+    architecture: str, tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model(architecture)
+    model.get_input_embeddings().weight.mul_(128)
+    model.to(torch.bfloat16)
+
+    def errors() -> float:
+        scores = PairedScorer(copy.deepcopy(model), tiny_tokenizer, SOME_HEADS, window=32).score(TEXTS)
+        return sum(abs(a.influence_score - b.influence_score) for a, b in zip(scores, expected, strict=True))
+
+    expected = PairedScorer(copy.deepcopy(model).float(), tiny_tokenizer, SOME_HEADS, window=32).score(TEXTS)
+    found = errors()
+    # What they add is a hundredth of the state or less, which bfloat16 would round away.
+    monkeypatch.setattr("udfs.paired.add_in_float32", lambda _model: None)
+    assert found < errors() / 4
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
