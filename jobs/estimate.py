@@ -95,7 +95,7 @@ def sample(documents: DataFrame, num_sampled: int) -> list[tuple[str, str]]:
     """(domain, text) of documents in the order of their hash: the same each time, and from all domains alike."""
     from pyspark.sql import functions as F
 
-    texts = documents.filter("num_bytes > 0").select(
+    texts = documents.filter("num_bytes > 0 and is_valid_utf8(text)").select(
         F.coalesce("domain", F.lit("")).alias("domain"),
         F.left("text", F.lit(SAMPLE_CHARACTERS)).alias("text"),
         "doc_id",

@@ -21,7 +21,10 @@ _DEATHS = re.compile(
     r"Python worker exited unexpectedly|Python worker failed to connect back|ExecutorLostFailure|"
     r"ExecutorDeadException|Cannot run program .*python|worker process has died"
 )
+# What Delta says of a table of which another writer has made the folder, and not yet the first commit.
+_HALF_MADE = re.compile(r"DELTA_TABLE_NOT_FOUND|DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION|TABLE_\w*ALREADY_EXISTS")
 MAX_CONFLICTS = 20
+MAX_CREATIONS = 5
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -46,9 +49,21 @@ def retry_conflicts(commit: Callable[[], Result]) -> Result:
                 raise ValueError(
                     f"other runs of this scorer were faster {MAX_CONFLICTS} times in a row; run one at a time"
                 ) from error
-            print("another run wrote scores of this scorer meanwhile; this batch is tried again", file=sys.stderr)
+            print("another run wrote to the same table meanwhile; this is tried again", file=sys.stderr)
             time.sleep(min(10.0, 0.5 * attempt))
     raise AssertionError("unreachable")
+
+
+def retry_creation(create: Callable[[], None]) -> None:
+    """Call create, which makes a table, again for some seconds where another run may be making the same one."""
+    for attempt in range(1, MAX_CREATIONS + 1):
+        try:
+            retry_conflicts(create)
+            return
+        except Exception as error:
+            if attempt == MAX_CREATIONS or not _HALF_MADE.search(str(error)):
+                raise
+            time.sleep(0.5 * attempt)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.documents import read_documents
     from jobs.run_log import RunLog
     from jobs.scorers import resolve_scorer
-    from jobs.scoring_modes import compare_all, count_pending, follow_source, require_no_surprise
+    from jobs.scoring_modes import Work, compare_all, count_pending, follow_source, require_no_surprise
     from jobs.source import find_source
     from jobs.workers import num_devices
     from schemas import runs, scores
@@ -62,9 +62,10 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     documents = read_documents(spark, namespace, columns)
     scorer = resolve_scorer(settings, spark, namespace)
     source = find_source(spark, namespace, columns)
+    work = Work(spark, namespace, settings, columns, source, scorer.scorer_id)
     if settings.dry_run:
-        return report(settings, count_pending(spark, namespace, documents, scorer.scorer_id), None)
-    require_no_surprise(spark, namespace, settings, source, documents, scorer.scorer_id)
+        return report(settings, count_pending(work, documents), None)
+    require_no_surprise(work, documents)
     scorer.record(spark, namespace)
     for table in (scores.TABLE, runs.TABLE):
         namespace.create(spark, table)
@@ -82,7 +83,7 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
         max_failed_fraction=settings.max_failed_fraction,
     )
     score_all = compare_all if settings.mode == "reconcile" or settings.limit else follow_source
-    score_all(spark, namespace, settings, source, columns, plan, log)
+    score_all(work, plan, log)
     return report(settings, {"scorer_id": scorer.scorer_id}, log)
 
 
@@ -112,6 +113,7 @@ def scoring_plan(settings: ScoreSettings, spark: SparkSession, scorer: Scorer) -
         settings.batch_bytes,
         settings.batch_minutes,
         settings.max_attempts if settings.mode == "reconcile" else 1,
+        settings.doc_id_column,
     )
 
 

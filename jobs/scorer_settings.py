@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from jobs.settings import StageSettings
-
-if TYPE_CHECKING:
-    from jobs.documents import DocumentSource
+from jobs.document_settings import DocumentSettings
 
 
-class ScorerSettings(StageSettings):
+class ScorerSettings(DocumentSettings):
     """A model, a mask, and a table of documents."""
 
     model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
@@ -23,16 +20,6 @@ class ScorerSettings(StageSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="number format; auto is bfloat16 on GPUs and float32 on CPUs"
     )
-    corpus_table: str | None = Field(None, description="Delta table to score; by default the namespace's corpus")
-    doc_id_column: str = Field("doc_id", description="its column with the document's id")
-    text_column: str = Field("text", description="its column with the text")
-    domain_column: str = Field("domain", description="its column with the domain")
     max_batch_tokens: int | None = Field(None, ge=1, description="tokens in one pass; by default the device's best")
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
     json_output: bool = Field(False, alias="json", description="print the result as JSON")
-
-    def document_source(self) -> DocumentSource:
-        """The table and its columns."""
-        from jobs.documents import DocumentSource
-
-        return DocumentSource(self.corpus_table, self.doc_id_column, self.text_column, self.domain_column)

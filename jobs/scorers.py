@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jobs.failures import retry_conflicts
 from jobs.tables import Namespace
 from schemas import head_masks, scorers
 from schemas.identity import identity
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from jobs.scorer_settings import ScorerSettings
+    from schemas.contract import TableContract
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,15 @@ class Scorer:
         ]
         for table, key, row in rows:
             namespace.create(spark, table)
-            known = namespace.read(spark, table)
-            if known.filter(known[key] == row[0]).isEmpty():
-                namespace.append(spark.createDataFrame([row], table.schema), table)
+            retry_conflicts(partial(_add_once, spark, namespace, table, key, row))
+
+
+def _add_once(spark: SparkSession, namespace: Namespace, table: TableContract, key: str, row: tuple[Any, ...]) -> None:
+    """Add the row, whose first value is its key, where the table lacks it; a conflict where another run does too."""
+    known = namespace.read(spark, table)
+    if known.filter(known[key] == row[0]).isEmpty():
+        # Two appends never conflict: runs that begin at once would each add it.
+        namespace.replace(spark.createDataFrame([row], table.schema), table, key, row[0])
 
 
 def resolve_scorer(settings: ScorerSettings, spark: SparkSession, namespace: Namespace) -> Scorer:

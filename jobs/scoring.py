@@ -35,7 +35,8 @@ class ScoringPlan:
     """How documents become scores: the model's pandas_udf and the limits around it.
 
     batch_bytes: text in a commit; None takes what batch_minutes of work are at the speed so far. A document whose
-    attempts all failed is tried again while there are fewer than max_attempts.
+    attempts all failed is tried again while there are fewer than max_attempts. doc_id_column: the id's name in the
+    source, for messages.
     """
 
     scorer_id: str
@@ -45,6 +46,7 @@ class ScoringPlan:
     batch_bytes: int | None = None
     batch_minutes: float = 10.0
     max_attempts: int = 1
+    doc_id_column: str = "doc_id"
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,23 @@ class BatchScorer:
             F.count_if(to_do).alias("num_documents"),
             F.coalesce(F.sum(F.when(to_do, F.col("num_bytes"))), F.lit(0)).alias("num_bytes"),
             F.count_if(~to_do).alias("num_skipped"),
+            F.count_if(F.col("doc_id").isNull()).alias("num_without_id"),
         ).collect()
+        self._require_ids(sum(row["num_without_id"] for row in rows))
         self.log.num_skipped += sum(row["num_skipped"] for row in rows)
         pending = sorted((row["bucket"], row["num_bytes"]) for row in rows if row["num_documents"])
         for first, last in self._ranges(pending):
             self._score_range(spark, documents, first, last, transaction, num_deaths=0)
             self.log.record("running")
             self.log.stop_if_too_many_failed()
+
+    def _require_ids(self, num_without_id: int) -> None:
+        if num_without_id:
+            raise ValueError(
+                f"{num_without_id:,} of the documents that are next in {self.log.source} have no id: column "
+                f"{self.plan.doc_id_column!r} is null; give each an id of its own, or delete them, and run score once "
+                "with --mode reconcile; or name another column with --doc-id-column"
+            )
 
     def _ranges(self, pending: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         """(first bucket, last bucket) of consecutive batches of buckets given with their bytes."""
@@ -167,7 +179,7 @@ class BatchScorer:
             counts = Observation()
             rows = score_rows(pending.repartition(self.plan.tasks), self.plan, self.log.run_id)
             self._append(rows.observe(counts, *_counts()), options)
-            return self._counted(counts)
+            return self._counted(spark, documents, counts)
 
         try:
             with worker_errors():
@@ -188,7 +200,7 @@ class BatchScorer:
             counts = Observation()
             rows = unread_rows(pending, F.lit("WorkerDied"), message, self.plan, self.log.run_id)
             self._append(rows.observe(counts, *_counts()), {})
-            return self._counted(counts)
+            return self._counted(spark, documents, counts)
 
         self._add(retry_conflicts(append))
 
@@ -198,8 +210,17 @@ class BatchScorer:
     def _append(self, rows: DataFrame, options: dict[str, str]) -> None:
         self.namespace.append(rows.drop("num_bytes"), scores.TABLE, options)
 
-    def _counted(self, observation: Observation) -> dict[str, Any]:
-        return self.log.wait_for(lambda: observation.get, COUNTS_TIMEOUT)
+    def _counted(self, spark: SparkSession, documents: DataFrame, observation: Observation) -> dict[str, Any]:
+        """What was counted while the documents were written; nothing where a run of this checkpoint was faster."""
+        counts = self.log.wait_for(lambda: observation.get, COUNTS_TIMEOUT)
+        if counts is not None:
+            return counts
+        if not self._with_attempts(spark, documents).filter("attempt is not null").isEmpty():
+            raise ValueError(
+                "scores lacks rows that this checkpoint has committed: the table was restored or rows were deleted; "
+                "run score with --mode reconcile once"
+            )
+        return dict.fromkeys((*scores.STATUSES, "num_tokens", "num_bytes", "num_float32_windows"), 0)
 
     def _add(self, counts: dict[str, Any]) -> None:
         self.log.add(counts)

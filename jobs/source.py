@@ -11,7 +11,7 @@ from schemas import runs, scores
 from schemas.identity import identity
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import Row, SparkSession
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,18 @@ def find_source(spark: SparkSession, namespace: Namespace, source: DocumentSourc
 def last_read_version(
     spark: SparkSession, namespace: Namespace, source: SourceTable, scorer_id: str, mode: str | None = None
 ) -> int | None:
-    """The newest version of the source of which a finished run of the scorer, in that mode, has scored everything."""
-    if source.source_id is None or not namespace.exists(spark, runs.TABLE.name):
+    """The newest version of the source of which a finished run of the scorer, in that mode, has scored everything.
+
+    Runs from before the scores table was made do not count: what they wrote has gone with an older one.
+    """
+    if source.source_id is None or not all(namespace.exists(spark, table.TABLE.name) for table in (runs, scores)):
         return None
     table = namespace.read(spark, runs.TABLE)
     finished = table.filter(
-        (table.scorer_id == scorer_id) & (table.source_id == source.source_id) & (table.state == "finished")
+        (table.scorer_id == scorer_id)
+        & (table.source_id == source.source_id)
+        & (table.state == "finished")
+        & (table.started_at >= _scores_detail(spark, namespace)["createdAt"])
     )
     if mode:
         finished = finished.filter(finished["mode"] == mode)
@@ -61,13 +67,16 @@ def last_read_version(
 
 
 def require_scores_only_grew(spark: SparkSession, namespace: Namespace, scorer_id: str) -> None:
-    """Raise ValueError when scores were restored or deleted since they were last compared with a source."""
+    """Raise ValueError when scores were restored, deleted or changed since they were last compared with a source."""
     from pyspark.sql import functions as F
 
     if not namespace.exists(spark, scores.TABLE.name):
         return
     history = spark.sql(f"describe history {namespace.identifier(scores.TABLE.name)}")
-    shrunk = history.filter(F.col("operation").isin("RESTORE", "DELETE", "MERGE", "UPDATE", "TRUNCATE"))
+    shrunk = history.filter(
+        F.col("operation").isin("RESTORE", "DELETE", "MERGE", "UPDATE", "TRUNCATE")
+        | (F.col("operationParameters")["mode"] == "Overwrite")
+    )
     when = shrunk.agg(F.max("timestamp")).collect()[0][0]
     if when is None:
         return
@@ -82,9 +91,34 @@ def require_scores_only_grew(spark: SparkSession, namespace: Namespace, scorer_i
         )
 
 
-def default_checkpoint(spark: SparkSession, namespace: Namespace) -> str:
-    """The folder for checkpoints where none is named: in the namespace's folder, or under the scores table's own."""
-    if namespace.folder:
-        return f"{namespace.folder}/_checkpoints"
-    location = spark.sql(f"describe detail {namespace.identifier(scores.TABLE.name)}").collect()[0]["location"]
-    return f"{location}/_checkpoints"
+def checkpoint_folder(
+    spark: SparkSession, namespace: Namespace, base: str | None, scorer_id: str, source_id: str, first_version: int
+) -> str:
+    """The folder of a stream's checkpoint; ValueError where base is the checkpoint of a stream itself.
+
+    It is of one scorer, source, beginning and scores table: what it says was read is found in no other. base: the
+    folder for checkpoints, by default in the namespace's folder, or under the scores table's own.
+    """
+    detail = _scores_detail(spark, namespace)
+    if base and _is_checkpoint(spark, base.rstrip("/")):
+        raise ValueError(
+            f"--checkpoint {base} is the checkpoint of one stream; name a folder in which each gets one of its own"
+        )
+    base = base or f"{namespace.folder or detail['location']}/_checkpoints"
+    return f"{base.rstrip('/')}/{scorer_id}/{source_id}-from-{first_version}-into-{detail['id']}"
+
+
+def _is_checkpoint(spark: SparkSession, folder: str) -> bool:
+    """Whether a stream keeps there what it has read; read by Spark, so that the folder may be anywhere."""
+    from pyspark.errors import PySparkException
+
+    try:
+        lines = spark.read.text(f"{folder}/metadata").take(1)
+    except PySparkException:
+        # What cannot be read is a matter for the stream, which says why.
+        return False
+    return bool(lines) and lines[0][0].startswith('{"id"')
+
+
+def _scores_detail(spark: SparkSession, namespace: Namespace) -> Row:
+    return spark.sql(f"describe detail {namespace.identifier(scores.TABLE.name)}").collect()[0]

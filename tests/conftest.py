@@ -60,6 +60,28 @@ def smollm2_tokenizer(smollm2_checkpoint: Checkpoint) -> Any:
     return load_tokenizer(smollm2_checkpoint)
 
 
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A saved Llama of three layers and its tokenizer."""
+    from tests.udfs.conftest import byte_level_tokenizer
+    from tests.udfs.models import tiny_model
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
+    tiny_model("llama").save_pretrained(folder)
+    byte_level_tokenizer(bos=False).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def heads_file(tmp_path: Path) -> str:
+    """Three heads of that model, as --heads-file takes them."""
+    from tests.jobs.scoring_cases import HEADS
+
+    path = tmp_path / "heads.txt"
+    path.write_text("".join(f"{layer},{head}\n" for layer, head in HEADS))
+    return str(path)
+
+
 @pytest.fixture
 def namespace(tmp_path: Path) -> str:
     """A folder that does not exist yet, as --namespace takes it."""

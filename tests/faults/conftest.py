@@ -18,9 +18,7 @@ from pyspark.sql import SparkSession
 
 from jobs.tables import Namespace
 from schemas import scores
-from tests.jobs.scoring_cases import HEADS, WINDOW, add_documents
-from tests.udfs.conftest import byte_level_tokenizer
-from tests.udfs.models import tiny_model
+from tests.jobs.scoring_cases import WINDOW, add_documents
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,11 +48,11 @@ class Stage:
         self.started.append(process)
         return process
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, seconds: float = 300) -> str:
         """Run the stage to its end; returns what it printed."""
         begin = self.log.stat().st_size if self.log.exists() else 0
         process = self.start(*arguments)
-        status = process.wait(300)
+        status = process.wait(seconds)
         said = self.log.read_bytes()[begin:].decode()
         assert status == 0, said[-3000:]
         return said
@@ -71,6 +69,9 @@ class Stage:
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
     """kill -9 the process and everything that it started, the process first, as a machine that goes away would."""
+    if process.poll() is not None:
+        # Its number may be another process's by now.
+        return
     try:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -108,20 +109,10 @@ def wait_until(condition: Callable[[], Any], seconds: float, process: subprocess
     return condition()
 
 
-@pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("models") / "tiny-llama"
-    tiny_model("llama").save_pretrained(folder)
-    byte_level_tokenizer(bos=False).save_pretrained(folder)
-    return str(folder)
-
-
 @pytest.fixture
-def stage(namespace: str, tiny_folder: str, tmp_path: Path) -> Iterator[Stage]:
-    heads = tmp_path / "heads.txt"
-    heads.write_text("".join(f"{layer},{head}\n" for layer, head in HEADS))
+def stage(namespace: str, tiny_model_folder: str, heads_file: str, tmp_path: Path) -> Iterator[Stage]:
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    running = Stage(namespace, tiny_folder, str(heads), tmp_path / "log.txt")
+    running = Stage(namespace, tiny_model_folder, heads_file, tmp_path / "log.txt")
     yield running
     running.end_all()
 

@@ -27,11 +27,7 @@ Check = Callable[[dict[str, Any]], dict[str, Any]]
 def test_an_executor_that_is_killed_stops_nothing(spark: SparkSession, stage: Stage, check_scores: Check) -> None:
     texts = documents(120)
     add_documents(spark, stage.namespace, texts)
-    program = (
-        "-m",
-        "tests.faults.on_cluster",
-        "local-cluster[2,1,1024]",
-    )
+    program = ("-m", "tests.faults.on_cluster", "local-cluster[2,1,1024]")
     process = stage.start("--batch-bytes", "5000", "--max-batch-tokens", "64", program=program)
     assert wait_until(lambda: commits(stage) >= 2, 240, process), stage.said()[-3000:]
     executors = children(process, lambda line: "CoarseGrainedExecutorBackend" in line and "java" in line.split()[0])
@@ -43,12 +39,12 @@ def test_an_executor_that_is_killed_stops_nothing(spark: SparkSession, stage: St
 
 
 @pytest.mark.timeout(600)
-def test_each_worker_loads_the_model_once_on_the_gpu_that_is_its_own(tmp_path: Path, tiny_folder: str) -> None:
+def test_each_worker_loads_the_model_once_on_the_gpu_that_is_its_own(tmp_path: Path, tiny_model_folder: str) -> None:
     discovery = tmp_path / "discover_gpus.sh"
     discovery.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0", "1"]}'\n""")
     discovery.chmod(0o755)
     out = tmp_path / "found.json"
-    command = [sys.executable, "-m", "tests.faults.gpu_cluster", str(discovery), tiny_folder, str(out)]
+    command = [sys.executable, "-m", "tests.faults.gpu_cluster", str(discovery), tiny_model_folder, str(out)]
     finished = subprocess.run(
         command,
         cwd=ROOT,

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.tables import Namespace
-from schemas import scores
+from schemas import head_masks, scorers, scores
 from tests.faults.conftest import Stage
 from tests.jobs.scoring_cases import add_documents, documents
 
@@ -36,6 +36,8 @@ def test_runs_of_one_scorer_at_once_lose_nothing_and_score_nothing_twice(
     assert set(statuses) <= {0, 2}, said[-3000:]
     stage.run()
     check_scores(texts)
+    place = Namespace.parse(stage.namespace)
+    assert [place.read(spark, table).count() for table in (scorers.TABLE, head_masks.TABLE)] == [1, 1]
 
 
 @pytest.mark.timeout(600)

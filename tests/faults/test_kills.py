@@ -6,6 +6,7 @@ import json
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs.tables import Namespace
+from schemas import scores
 from tests.faults.conftest import Stage, children, kill_tree, wait_until
 from tests.jobs.scoring_cases import add_documents, documents
 from tests.udfs.conftest import byte_level_tokenizer
@@ -20,19 +23,34 @@ from tests.udfs.models import tiny_model
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]
 NUM_KILLS = 20
+# What a run was seen to have done when it was killed: the table of its last commit.
+STARTING, RECORDED, COMMITTED = "nothing", "runs", "scores"
 
 
 @pytest.mark.timeout(1500)
 def test_a_driver_killed_at_twenty_random_moments(spark: SparkSession, stage: Stage, check_scores: Check) -> None:
-    texts = documents(120)
+    texts = documents(160)
     for part in range(4):
         add_documents(spark, stage.namespace, {k: v for k, v in texts.items() if int(k[-3:]) % 4 == part})
     moments = random.Random(0)
-    for _ in range(NUM_KILLS):
-        process = stage.start("--batch-bytes", "1200")
-        # From before the session is there to well into the batches.
-        wait_until(lambda: False, moments.uniform(2, 16), process)
+    # As many moments in each part of a run, however fast the machine starts: most of a short run is its start.
+    aims = [STARTING, RECORDED, COMMITTED] * NUM_KILLS
+    killed: Counter[str] = Counter()
+    for aim in aims[:NUM_KILLS]:
+        before = {table: max(1, commits(stage, table)) for table in (RECORDED, COMMITTED)}
+
+        def grown(before: dict[str, int] = before) -> list[str]:
+            return [table for table, count in before.items() if commits(stage, table) > count]
+
+        process = stage.start("--batch-bytes", "1200", program=("-m", "tests.faults.small_reads"))
+        wait_until(lambda aim=aim, grown=grown: aim == STARTING or aim in grown(), 120, process)
+        wait_until(lambda: False, moments.uniform(0, 10 if aim == STARTING else 4), process)
+        assert process.poll() is None, f"it ended before kill {killed.total() + 1}: {stage.said()[-3000:]}"
         kill_tree(process)
+        killed[(grown() or [STARTING])[-1]] += 1
+    assert min(killed[state] for state in (STARTING, RECORDED, COMMITTED)) >= 3, killed
+    # None of the kills came after the end, and the last ones not at the beginning.
+    assert 0 < Namespace.parse(stage.namespace).read(spark, scores.TABLE).count() < len(texts)
     stage.run("--batch-bytes", "20000")
     check_scores(texts)
 
@@ -112,6 +130,6 @@ def test_a_document_that_workers_die_of_is_marked_and_the_others_are_scored(
     assert {row["status"] for doc_id, row in found.items() if doc_id != "deadly"} == {"scored"}
 
 
-def commits(stage: Stage) -> int:
-    """Commits of scores so far, from its log."""
-    return len(list(Path(stage.namespace, "scores", "_delta_log").glob("*.json")))
+def commits(stage: Stage, table: str = "scores") -> int:
+    """Commits of the table so far, from its log."""
+    return len(list(Path(stage.namespace, table, "_delta_log").glob("*.json")))

@@ -11,9 +11,16 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from jobs.documents import read_documents
+from jobs.progress import progress
+from jobs.run_log import RunLog
+from jobs.score import ScoreSettings, scoring_plan
+from jobs.scorers import resolve_scorer
+from jobs.scoring import BatchScorer, Transaction
 from jobs.tables import Namespace
-from schemas import runs
-from tests.jobs.scoring_cases import add_documents, all_scores, documents, scores_by_id
+from jobs.views import with_views
+from schemas import runs, scores
+from tests.jobs.scoring_cases import WINDOW, add_documents, all_scores, documents, scores_by_id
 
 Score = Callable[..., dict[str, Any]]
 
@@ -47,8 +54,6 @@ def test_a_second_run_scores_what_was_added_and_a_third_nothing(
 def test_another_text_under_the_same_id_is_scored_and_the_first_score_stays_as_history(
     spark: SparkSession, namespace: str, score: Score
 ) -> None:
-    from jobs.sql import current_scores
-
     add_documents(spark, namespace, documents(3))
     score()
     spark.sql(f"update {corpus_table(namespace)} set text = 'Another text, of a few words.' where doc_id = 'doc-000'")
@@ -58,7 +63,9 @@ def test_another_text_under_the_same_id_is_scored_and_the_first_score_stays_as_h
     assert score(mode="reconcile")["num_documents"] == 1
     rows = [row for row in all_scores(spark, namespace) if row["doc_id"] == "doc-000"]
     assert len(rows) == 2
-    current = {row["doc_id"]: row for row in current_scores(spark, Namespace.parse(namespace)).collect()}
+    place = Namespace.parse(namespace)
+    tables = {name: spark.table(place.identifier(name)) for name in ("corpus", "scores")}
+    current = {row["doc_id"]: row for row in with_views(spark, tables)["current_scores"].collect()}
     assert sorted(current) == ["doc-000", "doc-002"]
     assert current["doc-000"]["scored_at"] == max(row["scored_at"] for row in rows)
     # The stream goes on behind what was compared.
@@ -260,6 +267,31 @@ def test_a_table_of_an_older_version_is_brought_up_to_date_by_the_statement_that
     }
 
 
+def test_a_commit_that_delta_has_seen_counts_nothing_and_one_whose_rows_are_gone_is_an_error(
+    spark: SparkSession, namespace: str, tiny_model_folder: str, heads_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for two runs of one checkpoint: the slower one's version is there before it commits."""
+    settings = ScoreSettings(namespace=namespace, model=tiny_model_folder, heads_file=heads_file, window=WINDOW)
+    place = Namespace.parse(namespace)
+    add_documents(spark, namespace, documents(3))
+    place.create(spark, scores.TABLE)
+    scorer = resolve_scorer(settings, spark, place)
+    texts = read_documents(spark, place, settings.document_source())
+    monkeypatch.setattr("jobs.scoring.COUNTS_TIMEOUT", 5.0)
+    log = RunLog(spark, place, scorer.scorer_id, "source")
+    options = Transaction("app", 0).options(4095)
+    with progress("Scoring") as bar:
+        batches = BatchScorer(place, scoring_plan(settings, spark, scorer), log, bar)
+        assert batches._commit(spark, texts, options)
+        assert log.num_documents == 3
+        assert batches._commit(spark, texts, options)
+        assert log.num_documents == 3
+        assert len(scores_by_id(spark, namespace)) == 3
+        spark.sql(f"delete from {place.identifier('scores')} where doc_id = 'doc-001'")
+        with pytest.raises(ValueError, match=r"restored or rows were deleted.*--mode reconcile"):
+            batches._commit(spark, texts, options)
+
+
 def test_batches_are_as_large_as_asked_and_each_is_a_commit(spark: SparkSession, namespace: str, score: Score) -> None:
     add_documents(spark, namespace, documents(12))
     score(batch_bytes=400)
@@ -273,8 +305,12 @@ def test_a_run_whose_row_cannot_be_written_still_scores(
 ) -> None:
     add_documents(spark, namespace, documents(2))
 
-    def refuse(*_args: Any) -> None:
-        raise OSError("no space left on device")
+    replace = Namespace.replace
+
+    def refuse(self: Namespace, rows: Any, contract: Any, *which: str) -> None:
+        if contract is runs.TABLE:
+            raise OSError("no space left on device")
+        replace(self, rows, contract, *which)
 
     monkeypatch.setattr(Namespace, "replace", refuse)
     assert score()["num_documents"] == 2

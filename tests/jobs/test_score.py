@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from jobs.score import ScoreSettings
+from jobs.scorers import resolve_scorer
 from jobs.tables import Namespace
 from schemas import head_masks, runs, scorers, scores
 from tests.jobs.scoring_cases import HEADS, WINDOW, add_documents, documents, scores_by_id
@@ -150,6 +153,19 @@ def test_a_scorer_and_its_mask_and_run_are_recorded_once(spark: SparkSession, na
     assert [tuple(head) for head in mask["heads"]] == HEADS
     assert scorer["mask_id"] == mask["mask_id"]
     assert (run_row["state"], run_row["num_documents"], run_row["num_failed"]) == ("finished", 3, 0)
+
+
+def test_runs_that_begin_at_once_record_their_scorer_once(
+    spark: SparkSession, namespace: str, tiny_model_folder: str, heads_file: str
+) -> None:
+    settings = ScoreSettings(namespace=namespace, model=tiny_model_folder, heads_file=heads_file, window=WINDOW)
+    scorer = resolve_scorer(settings, spark, Namespace.parse(namespace))
+    for time in range(3):
+        place = Namespace.parse(f"{namespace}/{time}")
+        with ThreadPoolExecutor(4) as pool:
+            for recorded in [pool.submit(scorer.record, spark, place) for _ in range(4)]:
+                recorded.result()
+        assert [place.read(spark, table.TABLE).count() for table in (scorers, head_masks)] == [1, 1]
 
 
 def test_another_way_of_scoring_is_another_scorer_beside_the_first(
