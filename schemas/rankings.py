@@ -23,6 +23,7 @@ TABLE = TableContract(
             required("influence_score", DOUBLE, "(masked_loss - base_loss) / base_loss, from scores"),
             required("num_tokens", LONG, "Tokens of the document, from scores"),
             required("text_sha256", STRING, "SHA-256 of the text that was scored, in hex"),
+            required("cumulative_tokens", LONG, "Tokens of this document and of all before it in its domain"),
         ]
     ),
     key=("scorer_id", "doc_id"),
@@ -34,4 +35,8 @@ TABLE = TableContract(
     },
     # Ranking a scorer again replaces its rows alone, beside other scorers' writers.
     partition_by=("scorer_id",),
+    added_later={
+        "cumulative_tokens": "sum(num_tokens) over (partition by scorer_id, domain order by domain_rank "
+        "rows between unbounded preceding and current row)"
+    },
 )

@@ -7,16 +7,16 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from pyspark.sql import functions as F
 from pyspark.testing import assertDataFrameEqual
 
-from jobs import rank
+from jobs import rank, ranking
 from jobs.rank import RankSettings
-from jobs.statements import run_statement
+from jobs.scored import scored_documents
 from jobs.tables import Namespace
 from schemas import rankings, scorers, scores
 
 NOW = dt.datetime(2026, 1, 1)
-VALUES = {"scorer_id": "s1", "unknown_domain": "unknown"}
 
 
 def score_row(doc_id: str, domain: str | None, score: float | None, **changes: Any) -> dict[str, Any]:
@@ -59,9 +59,10 @@ def write(spark, namespace: str, rows: list[dict[str, Any]], scorer_ids: tuple[s
         place.append(spark.createDataFrame(rows, scores.TABLE.schema), scores.TABLE)
 
 
-def ranked(spark, rows: list[dict[str, Any]], **values: str) -> list[dict[str, Any]]:
-    scored = spark.createDataFrame(rows, scores.TABLE.schema)
-    return [row.asDict() for row in run_statement(spark, "rank", VALUES | values, scores=scored).collect()]
+def ranked(spark, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    scored = scored_documents(spark, spark.createDataFrame(rows, scores.TABLE.schema), "s1")
+    places = ranking.ranked(spark, scored.withColumn("order_value", F.col("influence_score")), "window")
+    return [row.asDict() for row in places.collect()]
 
 
 def oracle(rows: list[dict[str, Any]], scorer_id: str) -> dict[str, tuple[str, int, int, float, float]]:
@@ -121,7 +122,6 @@ def test_ranks_agree_with_plain_loops_on_random_tables(scattered):
         assert (row["domain"], row["domain_rank"], row["domain_size"]) == (domain, domain_rank, domain_size)
         assert row["percentile"] == pytest.approx(percentile, abs=1e-12)
         assert row["influence_score"] == score
-        assert row["scorer_id"] == "s1"
 
 
 def test_the_best_has_percentile_1_ties_share_theirs_and_the_only_one_has_1(spark):
@@ -190,12 +190,12 @@ def test_several_scorers_without_a_choice_are_listed(spark, namespace):
     assert "\n  s2  tiny, mask mask-s2 (uniform), window 64, float32, since 2026-01-01" in str(error.value)
     with pytest.raises(ValueError, match=r"--scorer-id is 's3', but namespace .* has only:\n  s1"):
         rank.run(RankSettings(namespace=namespace, scorer_id="s3"), spark)
-    with pytest.raises(ValueError, match=r"s2 has no scored document to rank \(no rows at all\)"):
+    with pytest.raises(ValueError, match=r"s2 has no scored document \(no rows at all\)"):
         rank.run(RankSettings(namespace=namespace, scorer_id="s2"), spark)
 
 
 def test_a_scorer_that_scored_nothing_has_no_ranking(spark, namespace):
     write(spark, namespace, [score_row("a", "d", None), score_row("b", "d", None)])
-    with pytest.raises(ValueError, match=r"no scored document to rank \(2 empty\)"):
+    with pytest.raises(ValueError, match=r"no scored document \(2 empty\)"):
         rank.run(RankSettings(namespace=namespace), spark)
     assert not Namespace.parse(namespace).exists(spark, "rankings")

@@ -1,0 +1,73 @@
+"""Places of documents within their domains, by whichever way suits the size of the domains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from jobs.bins import cut_into_bins
+from jobs.statements import run_statement
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+Method = Literal["auto", "window", "bins"]
+# Documents of a domain that one task sorts without trouble.
+SMALL_DOMAIN = 1_000_000
+# Rows that a task of a shuffle is to have, about.
+ROWS_PER_TASK = 400_000
+
+
+def choose_method(documents: DataFrame) -> Literal["window", "bins"]:
+    """window, unless a domain is so large that sorting it in one task would hold everything up."""
+    largest = documents.groupBy("domain").count().agg({"count": "max"}).collect()[0][0] or 0
+    return "bins" if largest > SMALL_DOMAIN else "window"
+
+
+def ranked(
+    spark: SparkSession, documents: DataFrame, method: Literal["window", "bins"], rows_per_bin: int | None = None
+) -> DataFrame:
+    """The documents with domain_rank, domain_size, percentile and cumulative_tokens, by order_value from the top.
+
+    Both methods give the same rows. documents is as jobs.bins.cut_into_bins takes it.
+    """
+    if method == "window":
+        return run_statement(spark, "ranked_by_window", documents=documents)
+    bins = cut_into_bins(spark, documents, rows_per_bin)
+    return run_statement(spark, "ranked_in_bins", binned=bins.binned, offsets=bins.offsets)
+
+
+@contextmanager
+def enough_tasks(spark: SparkSession, num_rows: int) -> Iterator[None]:
+    """Shuffle num_rows rows into more tasks inside the block, where the session has few: a laptop's has two."""
+    setting = "spark.sql.shuffle.partitions"
+    before = spark.conf.get(setting) or ""
+    wanted = num_rows // ROWS_PER_TASK
+    # A platform may write auto there.
+    if not before.isdigit() or int(before) >= wanted:
+        yield
+        return
+    spark.conf.set(setting, str(wanted))
+    try:
+        yield
+    finally:
+        spark.conf.set(setting, before)
+
+
+@contextmanager
+def kept(documents: DataFrame) -> Iterator[DataFrame]:
+    """The documents on the executors' disks for a while: what reads them several times computes them once."""
+    from pyspark import StorageLevel
+    from pyspark.errors import PySparkException
+
+    try:
+        documents.persist(StorageLevel.DISK_ONLY)
+    except PySparkException:
+        # A platform without executors of one's own (serverless): they are computed again each time.
+        yield documents
+        return
+    try:
+        yield documents
+    finally:
+        documents.unpersist()
