@@ -1,0 +1,112 @@
+"""The documents that a selection chooses from: scored, and joined with the dedup and quality tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from jobs.display import printable
+from jobs.ranking import choose_method, kept, ranked
+from jobs.scored import scored_documents
+from jobs.statements import run_statement
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+    from jobs.joined_tables import Tables
+    from jobs.selection_settings import SelectSettings
+
+ID_WIDTH = 60
+
+
+@contextmanager
+def find_candidates(
+    spark: SparkSession, tables: Tables, scorer_id: str, settings: SelectSettings
+) -> Iterator[DataFrame]:
+    """doc_id, domain, influence_score, num_tokens, text_sha256, quality, cluster_id, order_value of each candidate.
+
+    They are kept on disk while the block runs. ValueError for documents that a table has twice, or lacks where
+    --missing is fail; nothing has been written then.
+    """
+    with ExitStack() as stack:
+        documents = _joined(spark, tables, scorer_id)
+        if tables.quality is not None or tables.clusters is not None:
+            documents = stack.enter_context(kept(documents))
+            _check_joined(run_statement(spark, "joined_checks", documents=documents).collect()[0], tables, settings)
+        documents = _filtered(spark, documents, tables, settings)
+        if settings.combine:
+            documents = _combined(spark, stack.enter_context(kept(documents)), settings)
+        if settings.end == "bottom":
+            documents = documents.withColumn("order_value", -documents.order_value)
+        yield stack.enter_context(kept(documents))
+
+
+def _joined(spark: SparkSession, tables: Tables, scorer_id: str) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    documents = scored_documents(spark, tables.scores, scorer_id)
+    if tables.quality is None:
+        nothing = {"quality": F.lit(None).cast("double"), "quality_rows": F.lit(0).cast("bigint")}
+        documents = documents.withColumns(nothing)
+    else:
+        documents = run_statement(spark, "with_quality", documents=documents, quality=tables.quality)
+    if tables.clusters is None:
+        nothing = {"cluster_id": F.lit(None).cast("string"), "cluster_rows": F.lit(0).cast("bigint")}
+        return documents.withColumns(nothing)
+    return run_statement(spark, "with_cluster", documents=documents, clusters=tables.clusters)
+
+
+def _filtered(spark: SparkSession, documents: DataFrame, tables: Tables, settings: SelectSettings) -> DataFrame:
+    """Without what is missing, too poor, or no cluster's best; ordered by the influence score."""
+    from pyspark.sql import functions as F
+
+    if settings.missing == "drop":
+        needed = {"quality": tables.quality, "cluster_id": tables.clusters}
+        documents = documents.dropna(subset=[name for name, table in needed.items() if table is not None])
+    if settings.min_quality is not None:
+        documents = documents.filter(F.col("quality").isNull() | (F.col("quality") >= settings.min_quality))
+    documents = documents.drop("quality_rows", "cluster_rows")
+    if tables.clusters is not None:
+        by = {"score": "influence_score", "length": "num_tokens", "quality": "quality"}[settings.prefer]
+        preferred = documents.withColumn("preference", F.col(by).cast("double"))
+        documents = run_statement(spark, "one_of_each_cluster", documents=preferred)
+    return documents.withColumn("order_value", F.col("influence_score"))
+
+
+def _combined(spark: SparkSession, documents: DataFrame, settings: SelectSettings) -> DataFrame:
+    """The documents with the weighted mean of their percentiles by influence and by quality as their order_value."""
+    from pyspark.sql import functions as F
+
+    method = choose_method(documents)
+    for name in ("influence_score", "quality"):
+        places = ranked(spark, documents.withColumn("order_value", F.col(name)), method)
+        places = places.withColumnRenamed("percentile", f"{name.removesuffix('_score')}_percentile")
+        documents = places.drop("domain_rank", "domain_size", "cumulative_tokens")
+    total = sum(settings.combine.values())
+    weights = {name: weight / total for name, weight in settings.combine.items()}
+    return run_statement(spark, "combined_value", weights, documents=documents)
+
+
+def _check_joined(found: Row, tables: Tables, settings: SelectSettings) -> None:
+    joined = []
+    if tables.quality is not None:
+        joined.append(("quality", "--quality-table", settings.quality_table))
+    if tables.clusters is not None:
+        joined.append(("cluster", "--dedup-table", settings.dedup_table))
+    for name, flag, table in joined:
+        if found[f"twice_in_{name}"]:
+            raise ValueError(
+                f"{flag} {table} has several rows for {found[f'twice_in_{name}']} documents, such as "
+                f"{_examples(found, f'twice_in_{name}')}; it must have one row a document"
+            )
+        if settings.missing == "fail" and found[f"without_{name}"]:
+            raise ValueError(
+                f"{flag} {table} has no {name} for {found[f'without_{name}']} scored documents, such as "
+                f"{_examples(found, f'without_{name}')}; say what to do with them: --missing keep or --missing drop"
+            )
+
+
+def _examples(found: Row, name: str) -> str:
+    ids = dict.fromkeys((found[f"first_{name}"], found[f"last_{name}"]))
+    return " and ".join(printable(doc_id, ID_WIDTH) for doc_id in ids)

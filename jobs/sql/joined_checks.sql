@@ -1,0 +1,16 @@
+-- What the joins found: how many documents a table lacks or has twice, and the first and last of them by id.
+with documents as (select * from {documents})
+select
+    count_if(quality is null) as without_quality,
+    min(doc_id) filter (where quality is null) as first_without_quality,
+    max(doc_id) filter (where quality is null) as last_without_quality,
+    count_if(cluster_id is null) as without_cluster,
+    min(doc_id) filter (where cluster_id is null) as first_without_cluster,
+    max(doc_id) filter (where cluster_id is null) as last_without_cluster,
+    count_if(quality_rows > 1) as twice_in_quality,
+    min(doc_id) filter (where quality_rows > 1) as first_twice_in_quality,
+    max(doc_id) filter (where quality_rows > 1) as last_twice_in_quality,
+    count_if(cluster_rows > 1) as twice_in_cluster,
+    min(doc_id) filter (where cluster_rows > 1) as first_twice_in_cluster,
+    max(doc_id) filter (where cluster_rows > 1) as last_twice_in_cluster
+from documents
