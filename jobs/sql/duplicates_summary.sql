@@ -1,0 +1,8 @@
+-- One row a kind: how many documents and clusters are of it.
+with duplicates as (select * from {duplicates})
+select
+    kind,
+    count(*) as num_documents,
+    count_if(doc_id = cluster_id) as num_clusters
+from duplicates
+group by kind
