@@ -1,0 +1,135 @@
+"""Export: a training mix with its texts, as shuffled shards of files, a manifest and a data card."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from jobs.cli import run_stage
+from jobs.document_settings import DocumentSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from jobs.export_mixture import Mix
+    from jobs.export_shards import Written
+    from jobs.tables import Namespace
+    from schemas.contract import TableContract
+
+
+class ExportSettings(DocumentSettings):
+    """Write a training mix with its texts as shuffled shards, for what trains models and knows no Delta.
+
+    Each document is there as often as the mix repeats it. The folder gets data/, manifest.json and README.md; until
+    all of it is written and read back, it holds _INCOMPLETE.json, and the next export into it starts anew.
+    """
+
+    out: str = Field(description="folder or URI to write to: a new one, an empty one, or an interrupted export's")
+    mixture_id: str | None = Field(None, description="which mix to write; needed where there are several")
+    format: Literal["parquet", "jsonl"] = Field("parquet", description="Parquet with zstd, or lines of JSON with gzip")
+    shard_bytes: int = Field(256_000_000, ge=1, description="about how many bytes of text to a shard, uncompressed")
+    seed: int = Field(0, ge=0, lt=2**63, description="of the shuffled order")
+    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+
+
+def run(settings: ExportSettings, spark: SparkSession) -> dict[str, Any]:
+    """Write the folder; returns its manifest, and prints what was written.
+
+    Raises ValueError, with nothing written, for a folder that holds something else and for a document whose text is
+    no longer the one that was scored; and, with the folder marked as incomplete, for shards that are not the mix.
+    """
+    from jobs.documents import read_documents, source_name
+    from jobs.export_card import data_card
+    from jobs.export_folder import CARD, open_folder
+    from jobs.export_mixture import find_mix, require_scored_texts, table_version
+    from jobs.export_shards import num_shards, read_back, require_complete, write_shards
+    from jobs.tables import Namespace
+    from schemas import scorers, selection_runs
+
+    namespace = Namespace.parse(settings.namespace)
+    folder = open_folder(settings.out)
+    folder.require_free()
+    mix = find_mix(spark, namespace, settings.mixture_id)
+    source = settings.document_source()
+    tables = {name: namespace.identifier(name) for name in ("mixture", "mixture_runs")}
+    tables[source.table or "corpus"] = source_name(namespace, source)
+    versions = {name: table_version(spark, identifier) for name, identifier in tables.items()}
+    rules, known = (_rows_of(spark, namespace, table, mix) for table in (selection_runs.TABLE, scorers.TABLE))
+    documents = read_documents(spark, namespace, source)
+    num_bytes = require_scored_texts(spark, mix, documents)
+    count = num_shards(num_bytes, settings.shard_bytes)
+    about = {"created_at": datetime.now(UTC).isoformat(timespec="seconds"), **mix.about}
+    about |= {"format": settings.format, "seed": settings.seed, "settings": _settings(settings)}
+    if folder.begin(about):
+        print(f"{settings.out} holds an export that was interrupted; it is started anew", file=sys.stderr)
+    write_shards(mix, documents, folder, settings.format, count, settings.seed)
+    written = read_back(spark, folder, settings.format)
+    require_complete(mix, num_bytes, written)
+    manifest = about | {"table_versions": versions} | _contents(mix, written)
+    folder.write(CARD, data_card(manifest, rules, known[0] if known else None))
+    folder.finish(manifest)
+    _report(settings, manifest)
+    return manifest
+
+
+def _settings(settings: ExportSettings) -> dict[str, Any]:
+    return settings.model_dump(exclude={"out", "config", "json_output"})
+
+
+def _contents(mix: Mix, written: Written) -> dict[str, Any]:
+    """What the manifest says of the rows."""
+    from jobs.export_shards import CONTENT_HASH, SCHEMA
+
+    return {
+        "columns": SCHEMA.names,
+        **{name: written.total(name) for name in ("rows", "tokens", "bytes", "file_bytes")},
+        "content_hash": written.content_hash,
+        "content_hash_is": CONTENT_HASH,
+        "parts": [part | {"epochs": mix.epochs[part["origin"], part["domain"]]} for part in written.parts],
+        "shards": written.shards,
+    }
+
+
+def _rows_of(spark: SparkSession, namespace: Namespace, contract: TableContract, mix: Mix) -> list[dict[str, Any]]:
+    """The table's rows of this mix's selection or scorer, as far as the namespace still has them."""
+    from pyspark.sql import functions as F
+
+    if not namespace.exists(spark, contract.name):
+        return []
+    key = contract.key[0]
+    rows = namespace.read(spark, contract).where(F.col(key) == mix.about[key]).orderBy(*contract.key).collect()
+    return [row.asDict() for row in rows]
+
+
+def _report(settings: ExportSettings, manifest: dict[str, Any]) -> None:
+    from jobs.display import plain_table, printable
+
+    if settings.json_output:
+        shown = {key: value for key, value in manifest.items() if key != "shards"}
+        print(json.dumps({"out": settings.out, **shown, "num_shards": len(manifest["shards"])}))
+        return
+    counts = ["documents", "rows", "tokens"]
+    rows = [
+        [part["origin"], printable(part["domain"], 40), *(f"{part[name]:,}" for name in counts)]
+        for part in manifest["parts"]
+    ]
+    print(plain_table(["part", "domain", *counts], rows))
+    print(
+        f"mix {manifest['mixture_id']}: {manifest['rows']:,} rows, {manifest['tokens']:,} tokens, "
+        f"{manifest['bytes']:,} bytes of text in {len(manifest['shards']):,} shards, "
+        f"{manifest['file_bytes']:,} bytes, written to {settings.out} and read back; see its README.md"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage from the command line; returns the exit status."""
+    return run_stage(ExportSettings, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The folder of an export, here or on remote storage: who may write to it, and how a half-written one is told."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from jobs.display import printable
+from jobs.tables import absolute_path
+
+# Hidden from Spark and PyArrow by its first character. While it is there, nothing beside it is to be used.
+MARKER = "_INCOMPLETE.json"
+MANIFEST, CARD, DATA = "manifest.json", "README.md", "data"
+
+
+@dataclass(frozen=True)
+class ExportFolder:
+    """A folder as Spark names it, and the file system and path under which PyArrow knows it; made by open_folder."""
+
+    name: str
+    filesystem: Any
+    path: str
+
+    @property
+    def data(self) -> str:
+        """The folder of the shards, to write to."""
+        return f"{self.name}/{DATA}"
+
+    @property
+    def data_pattern(self) -> str:
+        """The folder of the shards as Spark reads it: what it reads is a pattern."""
+        return re.sub(r"([\[\]{}*?\\])", r"\\\1", self.data)
+
+    def require_free(self) -> bool:
+        """Whether an unfinished export is there; ValueError unless that, or nothing, is what the folder holds."""
+        from pyarrow.fs import FileSelector, FileType
+
+        with self._errors("read"):
+            kind = self.filesystem.get_file_info(self.path).type
+            names = []
+            if kind == FileType.Directory:
+                names = sorted(info.base_name for info in self.filesystem.get_file_info(FileSelector(self.path)))
+        if kind == FileType.File:
+            raise ValueError(f"--out {self.name} is a file; name a folder, a new one or an empty one")
+        if names and MARKER not in names:
+            raise ValueError(
+                f"--out {self.name} is not empty (it holds {', '.join(printable(name, 40) for name in names[:3])}"
+                f"{', ...' if len(names) > 3 else ''}) and is no export that was interrupted; nothing in it was "
+                "touched: name a new folder, or empty this one"
+            )
+        return MARKER in names
+
+    def begin(self, about: Mapping[str, Any]) -> bool:
+        """Mark the folder as incomplete, then remove what an interrupted export has left in it; whether one had."""
+        from pyarrow.fs import FileType
+
+        was_interrupted = self.require_free()
+        with self._errors("written"):
+            self.filesystem.create_dir(self.path, recursive=True)
+            self.write(MARKER, json.dumps(about, indent=2) + "\n")
+            if not was_interrupted:
+                return False
+            for name in (MANIFEST, CARD):
+                if self.filesystem.get_file_info(f"{self.path}/{name}").type != FileType.NotFound:
+                    self.filesystem.delete_file(f"{self.path}/{name}")
+            if self.filesystem.get_file_info(f"{self.path}/{DATA}").type != FileType.NotFound:
+                self.filesystem.delete_dir(f"{self.path}/{DATA}")
+        return True
+
+    def write(self, name: str, text: str) -> None:
+        """Write a small file of the folder."""
+        with (
+            self._errors("written"),
+            self.filesystem.open_output_stream(f"{self.path}/{name}", compression=None) as file,
+        ):
+            file.write(text.encode())
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Turn the marker into the manifest: one renaming, so that the folder is never whole with half of one."""
+        self.write(MARKER, json.dumps(manifest, indent=2) + "\n")
+        with self._errors("written"):
+            self.filesystem.move(f"{self.path}/{MARKER}", f"{self.path}/{MANIFEST}")
+
+    def shard_sizes(self) -> dict[str, int]:
+        """The names of the shards, in order, and their bytes."""
+        from pyarrow.fs import FileSelector
+
+        with self._errors("read"):
+            found = self.filesystem.get_file_info(FileSelector(f"{self.path}/{DATA}", allow_not_found=True))
+        # Hadoop keeps checksums and a file that says success beside what it writes.
+        shards = [info for info in found if info.is_file and not info.base_name.startswith((".", "_"))]
+        return {info.base_name: info.size for info in sorted(shards, key=lambda info: info.base_name)}
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        from pyarrow.lib import ArrowException
+
+        try:
+            yield
+        except (OSError, ArrowException) as error:
+            raise ValueError(f"--out {self.name} cannot be {doing}: {printable(str(error), 300)}") from error
+
+
+def open_folder(text: str) -> ExportFolder:
+    """The folder that a person named, by a path or a URI; ValueError for one of a storage that is not known here."""
+    from pyarrow.fs import FileSystem, LocalFileSystem
+    from pyarrow.lib import ArrowException
+
+    name = absolute_path(text)
+    if name.startswith("/"):
+        return ExportFolder(name, LocalFileSystem(), name)
+    try:
+        # Hadoop has names of its own for S3, and takes a path as it stands: %20 is no space to it.
+        filesystem, path = FileSystem.from_uri(quote(re.sub("^s3[an]:", "s3:", name), safe=":/@"))
+    except (OSError, ArrowException) as error:
+        raise ValueError(
+            f"--out {name} cannot be opened: {printable(str(error), 200)}; name a folder of this machine, or a URI "
+            "that both Spark and PyArrow read: file:/, s3:// or s3a://, gs://, abfss://, hdfs://"
+        ) from error
+    return ExportFolder(name, filesystem, path)

@@ -1,0 +1,151 @@
+"""The mix that is exported: which one, what it should hold, and whether the texts that were scored are still there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from jobs.display import printable
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+    from jobs.tables import Namespace
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A mix: its rows of mixture, what those come to by part and domain, and what mixture_runs says of it.
+
+    about: as the manifest says it; epochs: by origin and domain.
+    """
+
+    mixture_id: str
+    about: dict[str, Any]
+    rows: DataFrame
+    parts: list[Row]
+    epochs: dict[tuple[str, str], float]
+
+
+def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) -> Mix:
+    """The mix that was named, or the only one; ValueError that lists them where that is not one, or it is empty."""
+    from pyspark.sql import functions as F
+
+    from jobs.statements import run_statement
+    from schemas import mixture, mixture_runs
+
+    runs = namespace.read(spark, mixture_runs.TABLE)
+    known = run_statement(spark, "export_mixtures", mixture_runs=runs).collect()
+    found = [row for row in known if mixture_id in (None, row["mixture_id"])]
+    if len(found) != 1:
+        raise ValueError(_which(namespace, known, mixture_id))
+    chosen = found[0]
+    rows = namespace.read(spark, mixture.TABLE).where(F.col("mixture_id") == chosen["mixture_id"])
+    if not chosen["num_documents"]:
+        raise ValueError(
+            f"mix {chosen['mixture_id']} of namespace {namespace} holds no document; mix again: attention-influence mix"
+        )
+    about = {
+        "mixture_id": chosen["mixture_id"],
+        "selection_id": chosen["selection_id"],
+        "scorer_id": chosen["scorer_id"],
+        "mixture": {
+            # Delta hands back the session's time zone, which these jobs set to UTC, without saying so.
+            "created_at": chosen["created_at"].astimezone(UTC).isoformat(),
+            "settings": _parsed(chosen["settings"]),
+            "source_versions": _parsed(chosen["source_versions"]),
+        },
+    }
+    promised = {
+        (row["origin"], row["domain"]): row
+        for row in runs.where(F.col("mixture_id") == chosen["mixture_id"]).orderBy("origin", "domain").collect()
+    }
+    parts = run_statement(spark, "export_expected", mixture=rows).collect()
+    _require_agreement(chosen["mixture_id"], parts, promised)
+    return Mix(chosen["mixture_id"], about, rows, parts, {key: row["epochs"] for key, row in promised.items()})
+
+
+def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) -> int:
+    """Bytes of text of the mix, repeats counted; ValueError unless each of its documents has the text it was scored by.
+
+    documents: as jobs.documents reads them.
+    """
+    from pyspark.sql import functions as F
+
+    from jobs.statements import run_statement
+
+    compared = run_statement(
+        spark, "export_compared", mixture=mix.rows, documents=documents.select("doc_id", "text_sha256", "num_bytes")
+    )
+    counts = compared.groupBy("state").agg(F.count("*").alias("num_documents"), F.sum("num_bytes").alias("num_bytes"))
+    states = {row["state"]: row for row in counts.collect()}
+    wrong = {
+        "changed": "have another text now",
+        "missing": "are gone from the corpus",
+        "repeated": "are in several rows of the corpus",
+    }
+    problems = [
+        f"{states[state]['num_documents']:,} {what} (such as {_examples(compared, state)})"
+        for state, what in wrong.items()
+        if state in states
+    ]
+    if problems:
+        total = sum(row["num_documents"] for row in states.values())
+        raise ValueError(
+            f"of the {total:,} documents of mix {mix.mixture_id}, {', '.join(problems)}; nothing was written: bring "
+            "back the corpus that was scored, or score, rank, select and mix again"
+        )
+    return int(states["same"]["num_bytes"])
+
+
+def table_version(spark: SparkSession, identifier: str) -> int | None:
+    """The table's newest version, None where it is no Delta table."""
+    from pyspark.errors import PySparkException
+
+    try:
+        return int(spark.sql(f"describe history {identifier} limit 1").collect()[0]["version"])
+    except (PySparkException, IndexError):
+        return None
+
+
+def _which(namespace: Namespace, known: list[Row], mixture_id: str | None) -> str:
+    if not known:
+        return f"namespace {namespace} has no mix yet; make one first: attention-influence mix --namespace {namespace}"
+    listed = "".join(
+        f"\n  {row['mixture_id']}  of selection {row['selection_id']}, {row['num_documents']:,} documents, "
+        f"{row['num_tokens']:,} tokens, since {row['created_at']:%Y-%m-%d %H:%M}"
+        for row in known
+    )
+    if mixture_id is None:
+        return f"namespace {namespace} has {len(known)} mixes; name one with --mixture-id:{listed}"
+    return f"--mixture-id is {mixture_id!r}, but namespace {namespace} has only:{listed}"
+
+
+def _require_agreement(mixture_id: str, parts: list[Row], promised: dict[tuple[str, str], Row]) -> None:
+    found = {(row["origin"], row["domain"]): (row["num_documents"], row["num_tokens"]) for row in parts}
+    for key in sorted(found.keys() | promised.keys()):
+        row = promised.get(key)
+        said = (row["num_documents"], row["num_tokens"]) if row else (0, 0)
+        got = found.get(key, (0, 0))
+        if said != got:
+            raise ValueError(
+                f"mix {mixture_id} is not whole: of {key[0]} {printable(key[1], 60)}, mixture holds {got[0]:,} "
+                f"documents with {got[1]:,} tokens, mixture_runs says {said[0]:,} with {said[1]:,}; nothing was "
+                "written: mix again"
+            )
+
+
+def _examples(compared: DataFrame, state: str) -> str:
+    rows = compared.where(compared["state"] == state).orderBy("doc_id").limit(EXAMPLES).collect()
+    return ", ".join(printable(row["doc_id"], 60) for row in rows)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

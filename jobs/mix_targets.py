@@ -1,0 +1,59 @@
+"""How many tokens each part of a mix, and each domain in it, is to have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from jobs.settings import nearest
+
+# Tokens of each domain.
+Tokens = Mapping[str, int]
+
+
+def domain_shares(tokens: Tokens, wanted: Mapping[str, float]) -> dict[str, Fraction]:
+    """Each domain's share of a part: what was asked for, and the rest by the tokens that the others have.
+
+    ValueError for a domain that the part lacks, and for shares of more than 1 in all, or less where no other is left.
+    """
+    for domain in wanted:
+        if domain not in tokens:
+            raise ValueError(f"--domain-share {domain!r} has no documents to mix; {nearest(domain, tokens)}")
+    shares = {domain: Fraction(str(share)) for domain, share in wanted.items()}
+    rest = 1 - sum(shares.values())
+    others = sum(count for domain, count in tokens.items() if domain not in shares)
+    if rest < 0 or (rest > 0 and not others):
+        raise ValueError(
+            f"--domain-share gives {float(1 - rest):g} in all; it must be at most 1, or 1 if it names every domain"
+        )
+    return {domain: shares.get(domain, rest * Fraction(count, others or 1)) for domain, count in tokens.items()}
+
+
+def part_targets(
+    available: Mapping[str, Tokens],
+    part_shares: Mapping[str, Fraction],
+    wanted: Mapping[str, float],
+    total: int | None,
+) -> dict[str, dict[str, int]]:
+    """Part to domain to tokens. available: part to domain to its tokens, repeats counted; total None: all there can be.
+
+    ValueError where a part has too few tokens for the total, naming the most that there can be.
+    """
+    shares = {
+        (part, domain): part_shares[part] * share
+        for part, tokens in available.items()
+        for domain, share in domain_shares(tokens, wanted).items()
+    }
+    bounds = {key: available[key[0]][key[1]] / share for key, share in shares.items() if share > 0}
+    (part, domain), largest = min(bounds.items(), key=lambda item: item[1])
+    if total is not None and total > largest:
+        raise ValueError(
+            f"--tokens is {total:,}, but the {part} part of domain {domain!r} has {available[part][domain]:,} tokens "
+            f"with its repeats, which suffice for a mix of {int(largest):,}; ask for fewer, raise --repeats, or give "
+            "the domain a smaller share"
+        )
+    asked = int(largest) if total is None else total
+    targets: dict[str, dict[str, int]] = {part: {} for part in available}
+    for (part, domain), share in shares.items():
+        targets[part][domain] = int(asked * share)
+    return targets

@@ -1,0 +1,26 @@
+-- One row for each copy of a document of a mix, with its text and its place in the shuffled order.
+-- The texts were compared with the mix before, and the shards are again afterwards: hashing them here too, as a second
+-- key of the join, would be done for the whole corpus.
+with mixture as (select * from {mixture}),
+documents as (select * from {documents}),
+joined as (
+    select
+        mixture.doc_id,
+        mixture.domain,
+        mixture.origin,
+        mixture.repeats,
+        mixture.num_tokens,
+        documents.text
+    from mixture
+    inner join documents on mixture.doc_id = documents.doc_id
+),
+copies as (select *, explode(sequence(1, repeats)) as copy from joined)
+select
+    doc_id,
+    domain,
+    origin,
+    copy,
+    num_tokens,
+    text,
+    xxhash64(cast(:seed as bigint), origin, doc_id, copy) as shuffle_key
+from copies

@@ -1,0 +1,18 @@
+-- One part of a mix: its documents in an order drawn by hash, with the tokens that their repeats have.
+-- percentile: from 0, the part's worst document of a domain, to 1, its best. Flat repeats ignore it.
+with documents as (select * from {documents}),
+repeated as (
+    select
+        *,
+        cast(if(:flat, :repeats, least(:repeats, 1 + floor(percentile * :repeats))) as int) as repeats
+    from documents
+)
+select
+    doc_id,
+    domain,
+    text_sha256,
+    repeats,
+    num_tokens as tokens_once,
+    num_tokens * repeats as num_tokens,
+    xxhash64(:seed, :origin, doc_id) / double(9223372036854775808) as order_value
+from repeated

@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet as pq
+import pytest
+from markdown_it import MarkdownIt
+
+from jobs import export, export_shards
+from jobs.export_card import shown
+from jobs.export_shards import num_shards
+from jobs.tables import Namespace
+from schemas import corpus, selection_runs
+from tests.jobs.export_cases import (
+    DOMAIN_OF,
+    HOSTILE_TEXTS,
+    MIX,
+    NOW,
+    SHARD_BYTES,
+    TEXTS,
+    export_to,
+    keys,
+    left_in,
+    read_rows,
+    tokens_of,
+    write_corpus,
+    write_mix,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def mixed(spark, tmp_path_factory) -> str:
+    """A namespace with one mix of hostile documents, and a document in the corpus that is not in it."""
+    namespace = str(tmp_path_factory.mktemp("mixed") / "namespace")
+    write_corpus(spark, namespace, TEXTS)
+    write_mix(spark, namespace, MIX)
+    place = Namespace.parse(namespace)
+    place.create(spark, selection_runs.TABLE)
+    rule = ("sel1", "a|b", "s1", "fraction 0.2 <i>", 9, 90, 3, 30, 0.5, 0.5, "{}", "{}", NOW)
+    place.append(spark.createDataFrame([rule], selection_runs.TABLE.schema), selection_runs.TABLE)
+    return namespace
+
+
+@pytest.fixture(scope="module")
+def exports(spark, mixed, tmp_path_factory) -> dict[str, Path]:
+    """The mix in both formats."""
+    folders = {name: tmp_path_factory.mktemp("exports") / "new" / f"{name} [a]" for name in ("parquet", "jsonl")}
+    for name, folder in folders.items():
+        export_to(spark, mixed, folder, format=name)
+    return folders
+
+
+@pytest.fixture(params=["parquet", "jsonl"])
+def exported(request, exports) -> Path:
+    folder: Path = exports[request.param]
+    return folder
+
+
+def test_every_document_is_there_exactly_as_often_as_the_mix_says_with_its_own_text(exported):
+    rows = read_rows(exported)
+    assert Counter(keys(rows)) == Counter(
+        (origin, doc_id, copy) for (origin, doc_id), repeats in MIX.items() for copy in range(1, repeats + 1)
+    )
+    for row in rows:
+        assert list(row) == ["doc_id", "domain", "origin", "copy", "num_tokens", "text"]
+        doc_id = row["doc_id"]
+        assert (row["domain"], row["num_tokens"], row["text"]) == (DOMAIN_OF[doc_id], tokens_of(doc_id), TEXTS[doc_id])
+
+
+def test_hostile_texts_come_back_byte_for_byte(exported):
+    found = {row["doc_id"]: row["text"].encode() for row in read_rows(exported) if row["doc_id"] in HOSTILE_TEXTS}
+    assert found == {doc_id: text.encode() for doc_id, text in HOSTILE_TEXTS.items()}
+
+
+def test_the_manifest_says_what_an_independent_count_finds(exported, mixed):
+    manifest = json.loads((exported / "manifest.json").read_text())
+    rows = read_rows(exported)
+    sizes = [len(row["text"].encode()) for row in rows]
+    totals = {"rows": len(rows), "tokens": sum(row["num_tokens"] for row in rows), "bytes": sum(sizes)}
+    assert {name: manifest[name] for name in totals} == totals
+    assert len(manifest["shards"]) == math.ceil(sum(sizes) / SHARD_BYTES) > 5
+    first = 0
+    for shard in manifest["shards"]:
+        members = slice(first, first := first + shard["rows"])
+        assert shard["tokens"] == sum(row["num_tokens"] for row in rows[members])
+        assert shard["bytes"] == sum(sizes[members])
+        assert shard["file_bytes"] == (exported / shard["file"]).stat().st_size
+    assert [shard["file"] for shard in manifest["shards"]] == sorted(
+        f"data/{path.name}" for path in (exported / "data").glob("part-*")
+    )
+    parts: dict[tuple[str, str], list[Any]] = {}
+    for row, size in zip(rows, sizes, strict=True):
+        part = parts.setdefault((row["origin"], row["domain"]), [set(), 0, 0, 0])
+        part[0].add(row["doc_id"])
+        part[1:] = [part[1] + 1, part[2] + row["num_tokens"], part[3] + size]
+    assert {
+        (p["origin"], p["domain"]): (p["documents"], p["rows"], p["tokens"], p["bytes"]) for p in manifest["parts"]
+    } == {key: (len(ids), *counts) for key, (ids, *counts) in parts.items()}
+    for part in manifest["parts"]:
+        once = sum(tokens_of(doc_id) for doc_id in parts[part["origin"], part["domain"]][0])
+        assert part["epochs"] == pytest.approx(part["tokens"] / once)
+
+
+def test_the_manifest_says_where_it_all_came_from(exports):
+    manifest = json.loads((exports["parquet"] / "manifest.json").read_text())
+    assert [manifest[f"{name}_id"] for name in ("mixture", "selection", "scorer")] == ["m1", "sel1", "s1"]
+    assert manifest["mixture"]["settings"] == {"share": 0.5, "rule|": "<b>x</b>"}
+    assert manifest["mixture"]["source_versions"] == {"scores": 3}
+    assert dt.datetime.fromisoformat(manifest["mixture"]["created_at"]).timestamp() == NOW.timestamp()
+    # The first commit of each made the table, the second filled it.
+    assert manifest["table_versions"] == {"mixture": 1, "mixture_runs": 1, "corpus": 1}
+    assert (manifest["seed"], manifest["format"], manifest["settings"]["shard_bytes"]) == (0, "parquet", SHARD_BYTES)
+    age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(manifest["created_at"])
+    assert dt.timedelta(0) <= age < dt.timedelta(hours=1)
+    assert not (exports["parquet"] / "_INCOMPLETE.json").exists()
+
+
+def test_the_order_is_shuffled_yet_the_same_in_shards_of_other_sizes_on_another_cluster(
+    spark, exports, mixed, tmp_path
+):
+    spark.conf.set("spark.sql.adaptive.enabled", "false")
+    spark.conf.set("spark.sql.shuffle.partitions", "5")
+    try:
+        manifest = export_to(spark, mixed, tmp_path / "other", shard_bytes=3 * SHARD_BYTES)
+    finally:
+        spark.conf.set("spark.sql.adaptive.enabled", "true")
+        spark.conf.set("spark.sql.shuffle.partitions", "2")
+    order = keys(read_rows(exports["parquet"]))
+    before = json.loads((exports["parquet"] / "manifest.json").read_text())
+    assert len(manifest["shards"]) < len(before["shards"])
+    assert keys(read_rows(tmp_path / "other")) == order
+    assert keys(read_rows(exports["jsonl"])) == order
+    assert manifest["content_hash"] == before["content_hash"]
+    neighbours = sum(first < second for first, second in itertools.pairwise(order))
+    assert 0.4 < neighbours / len(order) < 0.6
+
+
+def test_copies_of_a_document_lie_as_far_apart_as_chance_puts_them(exports):
+    order = keys(read_rows(exports["parquet"]))
+    places = defaultdict(list)
+    for place, (_, doc_id, _) in enumerate(order):
+        places[doc_id].append(place / len(order))
+    gaps = [abs(a - b) for found in places.values() for n, a in enumerate(found) for b in found[:n]]
+    assert len(gaps) > 200
+    # Two places drawn at random are a third of the whole apart, on average.
+    assert sum(gaps) / len(gaps) == pytest.approx(1 / 3, abs=0.05)
+    assert sum(gap < 0.02 for gap in gaps) / len(gaps) < 0.1
+
+
+def test_another_seed_gives_another_order_of_the_same_rows_here_from_a_table_of_other_columns(
+    spark, exports, mixed, tmp_path
+):
+    table = str(tmp_path / "own table")
+    documents = Namespace.parse(mixed).read(spark, corpus.TABLE)
+    documents.selectExpr("doc_id as id", "domain as lang", "text as body").write.format("delta").save(table)
+    names = {"corpus_table": table, "doc_id_column": "id", "text_column": "body", "domain_column": "lang"}
+    manifest = export_to(spark, mixed, tmp_path / "out", seed=1, **names)
+    before, after = read_rows(exports["parquet"]), read_rows(tmp_path / "out")
+    assert keys(before) != keys(after)
+    same_place = sum(a == b for a, b in zip(keys(before), keys(after), strict=True))
+    assert same_place < len(before) / 10
+    assert sorted(before, key=lambda row: keys([row])) == sorted(after, key=lambda row: keys([row]))
+    assert manifest["table_versions"] == {"mixture": 1, "mixture_runs": 1, table: 0}
+
+
+def test_the_code_of_the_card_loads_every_row_with_pyarrow(exported, monkeypatch):
+    monkeypatch.chdir(exported)
+    blocks = re.findall(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    found: dict[str, Any] = {}
+    exec(blocks[0], found)
+    assert len(found["data_files"]) > 5
+    exec(blocks[2], found)
+    if exported.name.startswith("parquet"):
+        assert found["rows"].to_table().to_pylist() == read_rows(exported)
+    else:
+        options = pyarrow.json.ReadOptions(block_size=1 << 20)
+        tables = [pyarrow.json.read_json(path, read_options=options) for path in found["data_files"]]
+        assert [row for table in tables for row in table.to_pylist()] == read_rows(exported)
+        assert found["rows"].equals(tables[-1])
+
+
+def test_the_code_of_the_card_loads_every_row_with_hugging_face_datasets(exported, monkeypatch, tmp_path):
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.chdir(exported)
+    blocks = re.findall(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(blocks[0] + blocks[1], found)
+    assert list(found["rows"]) == read_rows(exported)
+
+
+def test_hostile_names_are_text_in_the_card_and_nothing_else(exports):
+    card = (exports["parquet"] / "README.md").read_text()
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(card.split("---\n", 2)[2])
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert "<i>" not in html
+    assert set(re.findall('href="([^"]*)"', html)) == {"https://arxiv.org/abs/2505.07293"}
+    assert "<h1>heading" not in html
+    cells = set(re.findall("<td[^>]*>(.*?)</td>", html, re.DOTALL))
+    expected = {
+        "code",
+        "a|b",
+        "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "[x](https://evil.example)",
+        "`tick` **bold** _i_ $x$",
+        "line\\n\\n# heading",
+        "\\| {{ manifest }} www.evil.example",
+        "fraction 0.2 &lt;i&gt;",
+        "rule|",
+        "&lt;b&gt;x&lt;/b&gt;",
+    }
+    assert expected <= cells
+    # What makes a link of a bare address on some pages is escaped too.
+    assert "www.evil" not in card
+    assert "https://evil" not in card
+
+
+def test_numbers_and_text_in_the_card_are_written_as_people_read_them():
+    assert [shown(value) for value in (1234567, 2.5, None, "a_b", "x" * 500)][:4] == [
+        "1,234,567",
+        "2.5",
+        "none",
+        "a\\_b",
+    ]
+    assert len(shown("x" * 500)) == 120
+
+
+@pytest.mark.parametrize("content", [{"notes.txt": b"mine"}, {"data/part-0.parquet": b"x"}, {"manifest.json": b"{}"}])
+def test_a_folder_that_is_not_empty_is_an_error_and_nothing_in_it_is_touched(spark, tmp_path, content):
+    out = tmp_path / "out"
+    for name, data in content.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(data)
+    # There is no namespace even: this comes before any work.
+    with pytest.raises(ValueError, match=r"is not empty .* and is no export that was interrupted"):
+        export_to(spark, str(tmp_path / "nowhere"), out)
+    assert left_in(out) == content
+    with pytest.raises(ValueError, match="is a file; name a folder"):
+        export_to(spark, str(tmp_path / "nowhere"), out / next(iter(content)))
+    with pytest.raises(ValueError, match=r"cannot be opened: .* name a folder of this machine, or a URI"):
+        export_to(spark, str(tmp_path / "nowhere"), "floppy://a/b")
+
+
+def test_a_text_that_changed_or_went_or_is_there_twice_stops_it_before_anything_is_written(spark, namespace, tmp_path):
+    texts = {"doc-001": TEXTS["doc-001"], "doc-002": TEXTS["doc-002"] + ".", "doc-004": TEXTS["doc-004"]}
+    write_corpus(spark, namespace, texts | {"doc-005": "other"})
+    write_corpus(spark, namespace, {"doc-004": TEXTS["doc-004"]})
+    hostile = 'id "with"\n| marks \\'
+    write_mix(spark, namespace, {("selected", doc_id): 2 for doc_id in (*texts, "doc-005", "doc-003", hostile)})
+    with pytest.raises(ValueError, match="nothing was written: bring back the corpus that was scored, or") as error:
+        export_to(spark, namespace, tmp_path / "out")
+    assert str(error.value).startswith(
+        "of the 6 documents of mix m1, 2 have another text now (such as doc-002, doc-005), "
+        '2 are gone from the corpus (such as doc-003, id "with"\\n| marks \\), '
+        "1 are in several rows of the corpus (such as doc-004); "
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_there_are_as_many_shards_as_the_bytes_fill_and_no_more_than_file_names_keep_in_order():
+    assert [num_shards(num_bytes, 100) for num_bytes in (1, 100, 101, 1000)] == [1, 1, 2, 10]
+    with pytest.raises(ValueError, match=r"--shard-bytes 1 makes 300,000 shards of 300,000 bytes, .* name 3 or more"):
+        num_shards(300_000, 1)
+
+
+def test_of_several_mixes_one_must_be_named_and_it_alone_is_written(spark, namespace, tmp_path, capsys):
+    write_corpus(spark, namespace, {doc_id: TEXTS[doc_id] for doc_id in ("doc-001", "doc-002")})
+    write_mix(spark, namespace, {("selected", "doc-001"): 1, ("selected", "doc-002"): 1})
+    write_mix(spark, namespace, {("baseline", "doc-002"): 2}, "m2")
+    with pytest.raises(ValueError, match="has 2 mixes; name one with --mixture-id:") as error:
+        export_to(spark, namespace, tmp_path / "out")
+    assert "\n  m2  of selection sel1, 1 documents, 10 tokens, since 2026-01-01" in str(error.value)
+    with pytest.raises(ValueError, match=r"--mixture-id is 'm3', but namespace .* has only:\n  m1"):
+        export_to(spark, namespace, tmp_path / "out", mixture_id="m3")
+    assert not (tmp_path / "out").exists()
+    argv = ["--namespace", namespace, "--out", str(tmp_path / "out"), "--mixture-id", "m2", "--json"]
+    capsys.readouterr()
+    assert export.main(argv) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["mixture_id"], printed["rows"], printed["tokens"], printed["num_shards"]) == ("m2", 2, 10, 1)
+    assert sorted(keys(read_rows(tmp_path / "out"))) == [("baseline", "doc-002", 1), ("baseline", "doc-002", 2)]
+
+
+def test_tables_that_say_different_things_of_a_mix_stop_it_before_anything_is_written(spark, namespace, tmp_path):
+    write_mix(spark, namespace, {("selected", "doc-001"): 3}, extra=5)
+    write_mix(spark, namespace, {}, "empty")
+    with pytest.raises(
+        ValueError, match=r"m1 is not whole: of baseline nothing, mixture holds 0 .* says 0 with 5; noth"
+    ):
+        export_to(spark, namespace, tmp_path / "out", mixture_id="m1")
+    with pytest.raises(ValueError, match=r"mix empty of namespace .* holds no document; mix again"):
+        export_to(spark, namespace, tmp_path / "out", mixture_id="empty")
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_that_are_not_the_mix_leave_the_folder_unfinished_and_the_next_export_removes_that_and_no_more(
+    spark, namespace, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    write_corpus(spark, namespace, {doc_id: TEXTS[doc_id] for doc_id in ("doc-001", "doc-002")})
+    write_mix(spark, namespace, {("selected", "doc-001"): 3, ("selected", "doc-002"): 2})
+    read_back = export_shards.read_back
+
+    def read_what_someone_changed(*arguments: Any) -> export_shards.Written:
+        (shard,) = (out / "data").glob("part-*")
+        table = pq.read_table(shard)
+        rows = table.to_pylist()
+        rows[0]["text"] = rows[0]["text"][::-1]
+        pq.write_table(pa.Table.from_pylist(rows, table.schema), shard)
+        (out / "data" / f".{shard.name}.crc").unlink()
+        return read_back(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export_shards, "read_back", read_what_someone_changed)
+        with pytest.raises(ValueError, match=r"the shards are not the mix: .*, and other texts or ids than those; a"):
+            export_to(spark, namespace, out)
+    assert json.loads((out / "_INCOMPLETE.json").read_text())["mixture_id"] == "m1"
+    assert not (out / "manifest.json").exists()
+    (out / "data" / "part-00000-stale.zstd.parquet").write_bytes(b"half")
+    (out / "manifest.json").write_text("{}")
+    (out / "notes.txt").write_text("mine")
+    manifest = export_to(spark, namespace, out)
+    assert sorted(keys(read_rows(out))) == [
+        *(("selected", "doc-001", copy) for copy in (1, 2, 3)),
+        *(("selected", "doc-002", copy) for copy in (1, 2)),
+    ]
+    assert json.loads((out / "manifest.json").read_text()) == manifest
+    assert (out / "notes.txt").read_text() == "mine"
+    assert sorted(os.listdir(out)) == ["README.md", "data", "manifest.json", "notes.txt"]
+
+
+def test_a_killed_export_leaves_no_manifest_and_the_next_one_is_whole(spark, exports, mixed, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "jobs.cli", "export", "--namespace", mixed, "--out", str(out)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--shard-bytes", "300"], cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 200
+        # Spark's own folder for what is not whole: shards are being written.
+        while not list(out.glob("data/_temporary/*/_temporary/*/part-*")) and time.monotonic() < deadline:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.005)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert (out / "_INCOMPLETE.json").exists()
+    assert not (out / "manifest.json").exists()
+    assert not list(out.glob("data/part-*"))
+    export_to(spark, mixed, out)
+    assert read_rows(out) == read_rows(exports["parquet"])
+    assert sorted(os.listdir(out)) == ["README.md", "data", "manifest.json"]
+    with pytest.raises(ValueError, match="is not empty"):
+        export_to(spark, mixed, out)
