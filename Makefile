@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 
-.PHONY: setup demo test test-faults unit check bench clean
+.PHONY: setup demo test test-faults unit check bench bench-select clean
 setup: .venv/installed
 
 .venv/installed: pyproject.toml conf/requirements.txt conf/install_delta.py
@@ -46,6 +46,9 @@ test-faults: setup
 
 bench: .venv-bench/installed
 	.venv-bench/bin/python -m tests.benchmarks $(BENCH)
+
+bench-select: setup
+	$(BIN)/python -m tests.benchmarks.selecting $(BENCH)
 
 clean:
 	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis demo_data dist

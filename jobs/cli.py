@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from jobs.settings import STAGES, Settings, load_settings, nearest, stage_name
+from jobs.settings import STAGES, Settings, load_settings, nearest, stage_module, stage_name
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM}: error: there is no stage {stage!r}; {nearest(stage, STAGES)}", file=sys.stderr)
         return 2
     try:
-        module = importlib.import_module(f"jobs.{stage.replace('-', '_')}")
+        module = stage_module(stage)
     except ModuleNotFoundError as error:
         return _missing_package(stage, error)
     status: int = module.main(rest)

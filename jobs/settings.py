@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
@@ -24,7 +25,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-# In the order in which they run. Stage a-b is the module jobs.a_b, and its settings are the class ABSettings.
+# In the order in which they run. Stage a-b is the module jobs.a_b, but for those below; its settings are ABSettings.
 STAGES = {
     "ingest": "read documents from files or a table into the corpus table",
     "probes": "make the look-up probes that show which heads retrieve",
@@ -32,10 +33,17 @@ STAGES = {
     "estimate": "say how long scoring would take and what it would cost, before it is spent",
     "score": "score every document of a corpus, or of any Delta table, under a mask",
     "status": "show what the scoring runs did or are doing, how fast, and what failed",
+    "dedup": "find documents that are copies or near-copies of each other, as clusters",
     "rank": "rank the scored documents within their domains",
+    "select": "select the best documents of each domain, beside your dedup and quality tables",
+    "mix": "mix a selection with the corpus that it is of, as an index",
+    "views": "create the views current_scores, domain_summary, score_errors, selected_documents in a schema",
+    "export": "write a training mix with its texts as shuffled shards, with a manifest and a data card",
     "sql": "run Spark SQL over the namespace's tables by their bare names",
     "demo": "run everything on a small real corpus and model, and show what came out",
 }
+# A file named select.py would hide the standard library's module of that name from whatever runs beside it.
+_MODULES = {"select": "selection"}
 ENV_PREFIX = "ATTENTION_INFLUENCE_"
 # What stands for no value in a flag; the usual None would take a domain called None from its documents.
 NO_VALUE = "\0"
@@ -133,10 +141,16 @@ def stage_name(cls: type[StageSettings]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__.removesuffix("Settings")).lower()
 
 
+def stage_module(stage: str) -> ModuleType:
+    """The module that runs the stage: jobs.detect_heads for detect-heads."""
+    return importlib.import_module(f"jobs.{_MODULES.get(stage, stage.replace('-', '_'))}")
+
+
 def settings_class(stage: str) -> type[StageSettings]:
     """The class that holds the stage's settings."""
-    module = importlib.import_module(f"jobs.{stage.replace('-', '_')}")
-    found: type[StageSettings] = getattr(module, "".join(word.capitalize() for word in stage.split("-")) + "Settings")
+    found: type[StageSettings] = getattr(
+        stage_module(stage), "".join(word.capitalize() for word in stage.split("-")) + "Settings"
+    )
     return found
 
 

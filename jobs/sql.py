@@ -62,27 +62,14 @@ def run(settings: SqlSettings, spark: SparkSession) -> None:
 
 
 def _register(spark: SparkSession, namespace: Namespace) -> list[str]:
-    """Make each table a temporary view of its own name; returns the names."""
+    """Make each table a temporary view of its own name, and the views of jobs.views; returns the names."""
+    from jobs.views import with_views
+
     names = [name for name in namespace.table_names(spark) if "-" not in name]
-    for name in names:
-        spark.table(namespace.identifier(name)).createOrReplaceTempView(name)
-    if "scores" in names and "current_scores" not in names:
-        current_scores(spark, namespace).createOrReplaceTempView("current_scores")
-        names.append("current_scores")
-    return names
-
-
-def current_scores(spark: SparkSession, namespace: Namespace) -> DataFrame:
-    """One score a live document and scorer; without a corpus in the namespace, every text that was scored is live."""
-    from jobs.documents import DocumentSource, documents_of
-    from jobs.statements import run_statement
-    from schemas import corpus, scores
-
-    table = namespace.read(spark, scores.TABLE)
-    live = table
-    if namespace.exists(spark, corpus.TABLE.name):
-        live = documents_of(namespace.read(spark, corpus.TABLE), DocumentSource(None, "doc_id", "text", "domain"))
-    return run_statement(spark, "current_scores", scores=table, live=live.select("doc_id", "text_sha256"))
+    found = with_views(spark, {name: spark.table(namespace.identifier(name)) for name in names})
+    for name, table in found.items():
+        table.createOrReplaceTempView(name)
+    return sorted(found)
 
 
 def _print_json_lines(rows: DataFrame) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import schemas
+from jobs.failures import retry_creation
 from schemas.quoting import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class Namespace:
         doing = f"the {contract.name} table cannot be created in namespace {self}; name another with --namespace"
         with spark_reasons(doing):
             self._create_schema(spark)
-            create_table(spark, contract, self.identifier(contract.name))
+            # Runs that begin at once make the same tables.
+            retry_creation(lambda: create_table(spark, contract, self.identifier(contract.name)))
 
     def read(self, spark: SparkSession, contract: TableContract) -> DataFrame:
         """The table, checked against its contract; where it is missing, a ValueError that says what makes it."""
@@ -144,6 +146,15 @@ class Namespace:
             writer.save(f"{self.folder}/{contract.name}")
         else:
             writer.saveAsTable(self.identifier(contract.name))
+
+    def replace_all(self, rows: DataFrame, contract: TableContract) -> None:
+        """Put the rows in the place of all that are there, in one commit; ValueError unless the columns are right."""
+        from pyspark.sql.functions import lit
+
+        from schemas.contract import check_schema
+
+        check_schema(rows.schema, contract, f"what was to be written to {contract.name}")
+        rows.select("*").writeTo(self.identifier(contract.name)).overwrite(lit(True))
 
     def _create_schema(self, spark: SparkSession) -> None:
         if self.folder:

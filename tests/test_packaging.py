@@ -56,7 +56,8 @@ def test_the_wheel_holds_the_three_packages_their_data_and_nothing_else(wheel):
     assert "jobs/log4j2.properties" in names
     for package in ("schemas", "udfs", "jobs"):
         sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
-        sources |= {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.sql")}
+        for data in ("*.sql", "*.jinja"):
+            sources |= {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob(data)}
         assert sources <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

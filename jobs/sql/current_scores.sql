@@ -1,7 +1,7 @@
 -- One row a live document and scorer: the last attempt at the text that the document has now.
--- live: doc_id and text_sha256 of the documents that there are. Scores of other texts are history.
+-- live_texts: doc_id and text_sha256 of the documents that there are. Scores of other texts are history.
 with scores as (select * from {scores}),
-live as (select * from {live}),
+live_texts as (select * from {live_texts}),
 newest_first as (
     select
         scores.*,
@@ -10,7 +10,8 @@ newest_first as (
             order by scores.scored_at desc, scores.attempt desc, scores.text_sha256
         ) as age
     from scores
-    left semi join live on scores.doc_id = live.doc_id and scores.text_sha256 = live.text_sha256
+    left semi join live_texts
+        on scores.doc_id = live_texts.doc_id and scores.text_sha256 = live_texts.text_sha256
 )
 select
     doc_id,

@@ -95,7 +95,7 @@ def test_json_prints_every_row_whole_one_object_a_line(query):
     [
         ("selec 1", "Syntax error at or near 'selec'"),
         ("select nothing from corpus", "[UNRESOLVED_COLUMN.WITH_SUGGESTION]"),
-        ("select * from corpora", "the namespace has: corpus, probes"),
+        ("select * from corpora", "the namespace has: corpus, live_texts, probes"),
         ("select 1/0", "[DIVIDE_BY_ZERO]"),
         ("select assert_true(text is null) from corpus", "is not true"),
         ("", "Syntax error"),

@@ -18,7 +18,7 @@ def documents(spark, *rows):
 
 
 def ranked(spark, scorer_id, doc_id):
-    return spark.createDataFrame([(scorer_id, doc_id, "d", 1, 1, 1.0, 0.5, 3, "f")], rankings.TABLE.schema)
+    return spark.createDataFrame([(scorer_id, doc_id, "d", 1, 1, 1.0, 0.5, 3, "f", 3)], rankings.TABLE.schema)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -88,6 +88,8 @@ def test_a_schema_holds_tables(spark):
         namespace.append(ranked(spark, "s1", "a"), rankings.TABLE)
         namespace.replace(ranked(spark, "s1", "b"), rankings.TABLE, "scorer_id", "s1")
         assertDataFrameEqual(namespace.read(spark, rankings.TABLE), ranked(spark, "s1", "b"))
+        namespace.replace_all(ranked(spark, "s2", "c"), rankings.TABLE)
+        assertDataFrameEqual(namespace.read(spark, rankings.TABLE), ranked(spark, "s2", "c"))
         spark.range(1).createOrReplaceTempView("not_of_the_schema")
         assert namespace.table_names(spark) == ["rankings"]
     finally:
@@ -140,6 +142,8 @@ def test_rows_of_other_columns_are_not_added(spark, namespace):
             place.append(wrong, corpus.TABLE)
         with pytest.raises(ValueError, match="what was to be written to corpus"):
             place.replace(wrong, corpus.TABLE, "domain", "d")
+        with pytest.raises(ValueError, match="what was to be written to corpus"):
+            place.replace_all(wrong, corpus.TABLE)
     assert place.read(spark, corpus.TABLE).count() == 0
 
 
@@ -153,6 +157,17 @@ def test_replacing_one_scorers_rows_leaves_the_others_in_one_commit(spark, names
     found = {(row["scorer_id"], row["doc_id"]) for row in place.read(spark, rankings.TABLE).collect()}
     assert found == {("s1", "d"), ("s2", "b"), ("s'3", "e")}
     assert spark.sql(f"describe history {place.identifier('rankings')}").count() == 1 + 3 + 2
+
+
+def test_replacing_all_rows_is_one_commit_that_keeps_the_tables_checks(spark, namespace):
+    place = Namespace.parse(namespace)
+    place.create(spark, corpus.TABLE)
+    place.append(documents(spark, DOCUMENT, ("b", "e", "text", None)), corpus.TABLE)
+    place.replace_all(documents(spark, ("c", "d", None, "s")), corpus.TABLE)
+    assertDataFrameEqual(place.read(spark, corpus.TABLE), documents(spark, ("c", "d", None, "s")))
+    assert spark.sql(f"describe history {place.identifier('corpus')}").count() == 1 + 1 + 1
+    with pytest.raises(Exception, match="doc_id_not_empty"):
+        place.replace_all(documents(spark, ("", "d", None, "s")), corpus.TABLE)
 
 
 def test_a_batch_with_the_same_transaction_is_added_once(spark, namespace):

@@ -11,10 +11,25 @@ import pytest
 from pyspark.sql.types import StructType
 
 import schemas
-from schemas import corpus, head_masks, head_scores, probes, rankings, runs, scorers, scores
+from schemas import (
+    corpus,
+    duplicates,
+    head_masks,
+    head_scores,
+    mixture,
+    mixture_runs,
+    probes,
+    rankings,
+    runs,
+    scorers,
+    scores,
+    selection_runs,
+    selections,
+)
 from schemas.contract import TableContract
 
-TABLES = [corpus, probes, head_scores, head_masks, scorers, scores, runs, rankings]
+TABLES = [corpus, probes, head_scores, head_masks, scorers, scores, runs, rankings, duplicates]
+TABLES += [selections, selection_runs, mixture, mixture_runs]
 CONTRACTS: list[TableContract] = [module.TABLE for module in TABLES]
 # Typed out from the design, not read from the code.
 RELIED_ON = {
@@ -26,7 +41,12 @@ RELIED_ON = {
     "scores": "doc_id text_sha256 scorer_id domain num_tokens num_windows base_nll_sum masked_nll_sum base_loss "
     "masked_loss influence_score status error_class error_message run_id scored_at",
     "runs": "run_id scorer_id source state num_documents num_tokens tokens_per_second started_at updated_at",
-    "rankings": "scorer_id doc_id domain domain_rank domain_size percentile",
+    "duplicates": "doc_id cluster_id",
+    "rankings": "scorer_id doc_id domain domain_rank domain_size percentile cumulative_tokens",
+    "selections": "selection_id doc_id domain num_tokens",
+    "selection_runs": "selection_id domain rule num_documents num_tokens cutoff_score source_versions",
+    "mixture": "mixture_id doc_id domain origin repeats",
+    "mixture_runs": "mixture_id origin domain num_tokens epochs",
 }
 SCORED = {
     "attempt": 1,
@@ -65,7 +85,7 @@ def test_a_contract_has_the_columns_that_others_rely_on_and_says_what_each_means
     assert all(not contract.schema[name].nullable for name in contract.key)
     assert all(field.metadata["comment"] for field in contract.schema)
     assert contract.grain.endswith(".")
-    assert contract.made_by in {"ingest", "probes", "detect-heads", "score", "rank"}
+    assert contract.made_by in {"ingest", "probes", "detect-heads", "score", "rank", "dedup", "select", "mix"}
 
 
 def test_tables_that_several_scorers_write_at_once_are_partitioned_by_scorer():
@@ -148,6 +168,18 @@ def test_a_failed_document_must_say_how(spark):
             runs.TABLE,
             {"state": "x", "num_documents": 1, "num_tokens": 0, "num_failed": 2, "tokens_per_second": math.inf},
             {"state_known", "mode_known", "counts_not_negative", "tokens_per_second_finite"},
+        ),
+        (duplicates.TABLE, {"doc_id": "b", "cluster_id": "a", "cluster_size": 2, "kind": "near"}, set()),
+        (duplicates.TABLE, {"doc_id": "b", "cluster_id": "b", "cluster_size": 1, "kind": "unique"}, set()),
+        (
+            duplicates.TABLE,
+            {"doc_id": "b", "cluster_id": "c", "cluster_size": 2, "kind": "unique"},
+            {"unique_exactly_when_alone", "cluster_is_its_smallest"},
+        ),
+        (
+            duplicates.TABLE,
+            {"doc_id": "b", "cluster_id": "a", "cluster_size": 1, "kind": "x"},
+            {"kind_known", "cluster_is_its_smallest", "unique_exactly_when_alone"},
         ),
         (
             rankings.TABLE,

@@ -1,0 +1,82 @@
+"""Views: what people ask of the tables most, in a schema for good, or for the length of a query."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from jobs.cli import run_stage
+from jobs.settings import StageSettings
+from jobs.statements import run_statement, statement
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# A view is jobs/sql/NAME.sql over these tables and views; each comes after those that it needs.
+VIEWS = {
+    "live_texts": ("corpus",),
+    "current_scores": ("scores", "live_texts"),
+    "domain_summary": ("current_scores",),
+    "score_errors": ("current_scores",),
+    "selected_documents": ("selections", "selection_runs"),
+}
+Source = TypeVar("Source")
+
+
+class ViewsSettings(StageSettings):
+    """Create current_scores, domain_summary, score_errors and selected_documents as views in the namespace's schema.
+
+    A folder cannot hold views; attention-influence sql has them there without this stage.
+    """
+
+
+def run(settings: ViewsSettings, spark: SparkSession) -> None:
+    """Create or replace each view whose tables are there, and print their names."""
+    from jobs.tables import Namespace, spark_reasons
+
+    namespace = Namespace.parse(settings.namespace)
+    if namespace.folder:
+        raise ValueError(
+            f"namespace {namespace} is a folder, which cannot hold views; query them with attention-influence sql"
+        )
+    there = {name: namespace.identifier(name) for name in namespace.table_names(spark) if name not in VIEWS}
+    for name in VIEWS:
+        if (inputs := _inputs(name, there)) is None:
+            continue
+        # The statement's braces hold the names of its inputs, and nothing else.
+        text = statement(name).format(**inputs)
+        with spark_reasons(f"view {name} cannot be created in namespace {namespace}"):
+            spark.sql(f"create or replace view {namespace.identifier(name)} as {text}")
+        there[name] = namespace.identifier(name)
+        print(f"created view {there[name]}")
+
+
+def with_views(spark: SparkSession, tables: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
+    """The tables, and each view that they suffice for, by name; a table of a view's name stays what it is."""
+    found = dict(tables)
+    for name in VIEWS:
+        if name not in found and (inputs := _inputs(name, found)) is not None:
+            found[name] = run_statement(spark, name, None, **inputs)
+    return found
+
+
+def _inputs(view: str, there: Mapping[str, Source]) -> dict[str, Source] | None:
+    """What the view is made of, None where something is missing.
+
+    Without a corpus in the namespace, whose documents are then elsewhere, every text that was scored counts as live.
+    """
+    stand_ins = {"live_texts": "scores"} if "corpus" not in there else {}
+    names = {name: stand_ins.get(name, name) for name in VIEWS[view]}
+    if not set(names.values()) <= there.keys():
+        return None
+    return {name: there[found] for name, found in names.items()}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage from the command line; returns the exit status."""
+    return run_stage(ViewsSettings, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
