@@ -1,14 +1,16 @@
-"""Large domains cut into bins of documents that follow each other in order, so that no task holds a whole domain.
+"""All documents cut into bins of scores that follow each other, so that no task holds a whole domain.
 
-Bins are exact whatever their sizes: what is computed inside a bin is added to what comes before it. Their bounds
-come from a sample that is drawn by hash, so that two readings of the same documents get the same bins.
+Bins are exact whatever their sizes: what is computed inside a bin is added to what comes before it. Their bounds are
+the same for all domains: a bin of one domain is never larger than that bin of all documents.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from jobs.statements import run_statement
@@ -16,7 +18,7 @@ from jobs.statements import run_statement
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
-# Bins of all domains together, about, so that a task, which gets several, holds a small part of the documents ...
+# Bins, about, so that a task, which gets several, holds a small part of the documents ...
 NUM_BINS = 512
 # ... but no bin larger than a task sorts without trouble, and none so small that there are more bins than gain.
 LARGEST_BIN, SMALLEST_BIN = 500_000, 1000
@@ -25,56 +27,118 @@ SAMPLED_PER_BIN = 100
 
 
 @dataclass(frozen=True)
+class Bin:
+    """A bin of a domain: its documents, their least and greatest order_value, and what is before it in the domain.
+
+    higher_documents: those whose order_value is not only before, but greater than all of the bin's.
+    """
+
+    domain: str
+    value_bin: float
+    id_bin: int
+    num_documents: int
+    num_tokens: int
+    lowest: float
+    highest: float
+    domain_size: int
+    documents_before: int
+    tokens_before: int
+    higher_documents: int
+
+
+BIN_COLUMNS = (
+    "domain string, value_bin double, id_bin int, num_documents bigint, num_tokens bigint, "
+    "lowest double, highest double, domain_size bigint, documents_before bigint, tokens_before bigint, "
+    "higher_documents bigint"
+)
+# (-order_value, doc_id) of a document.
+Bound = tuple[float, str]
+
+
+@dataclass(frozen=True)
 class Bins:
-    """documents; the same with value_bin and id_bin; and a row a bin with what comes before it (bin_offsets.sql)."""
+    """documents, the bounds of the bins, and the bins of each domain in order."""
 
     documents: DataFrame
-    binned: DataFrame
-    offsets: DataFrame
+    bounds: Sequence[Bound]
+    of_domain: dict[str, list[Bin]]
 
     def totals(self) -> dict[str, tuple[int, int]]:
         """Domain to its documents and tokens."""
-        summed = self.offsets.groupBy("domain").agg({"num_documents": "sum", "num_tokens": "sum"}).collect()
-        return {row["domain"]: (row["sum(num_documents)"], row["sum(num_tokens)"]) for row in summed}
+        return {
+            domain: (sum(part.num_documents for part in parts), sum(part.num_tokens for part in parts))
+            for domain, parts in self.of_domain.items()
+        }
+
+    def as_rows(self, spark: SparkSession) -> DataFrame:
+        """A row a bin."""
+        rows = [tuple(asdict(part).values()) for parts in self.of_domain.values() for part in parts]
+        return spark.createDataFrame(rows, BIN_COLUMNS)
 
 
 def cut_into_bins(spark: SparkSession, documents: DataFrame, rows_per_bin: int | None = None) -> Bins:
     """Bins of about rows_per_bin documents each; by default a NUM_BINS-th of all of them.
 
-    documents has doc_id, domain, order_value (double) and num_tokens (bigint), none null. It is read three times here,
-    and again by what uses the bins: it must be the same each time.
+    documents has doc_id, domain, order_value (double, finite) and num_tokens (bigint), none null. It is read three
+    times here, and again by what uses the bins: it must be the same each time.
     """
     if rows_per_bin is None:
         rows_per_bin = min(LARGEST_BIN, max(SMALLEST_BIN, documents.count() // NUM_BINS))
     sample_every = max(1, rows_per_bin // SAMPLED_PER_BIN)
-    values = {"sample_every": sample_every, "sampled_per_bin": max(1, rows_per_bin // sample_every)}
-    found = run_statement(spark, "bin_bounds", values, documents=documents).collect()
-    # Two searches are shortest where there are as many chunks as bounds in a chunk.
-    chunk_size = 1 + math.isqrt(max(Counter(row["domain"] for row in found).values(), default=0))
-    bounds = _bounds(spark, found, chunk_size)
-    inputs = {"documents": documents, "bounds": bounds, "equals": _equals(spark, found)}
-    binned = run_statement(spark, "binned", {"chunk_size": chunk_size}, **inputs)
-    sizes = run_statement(spark, "bin_sizes", binned=binned)
-    bins = spark.createDataFrame(sizes.collect(), sizes.schema)
-    offsets = run_statement(spark, "bin_offsets", bins=bins)
-    # Collected, so that it is not summed again by each that joins it.
-    return Bins(documents, binned, spark.createDataFrame(offsets.collect(), offsets.schema))
+    sample = run_statement(spark, "bin_sample", {"sample_every": sample_every}, documents=documents).collect()
+    # As they are ranked: Python compares text as Spark does, by its code points.
+    falling = sorted((-row["order_value"], row["doc_id"]) for row in sample)
+    sampled_per_bin = max(1, rows_per_bin // sample_every)
+    bounds = falling[sampled_per_bin - 1 :: sampled_per_bin]
+    sizes = run_statement(spark, "bin_sizes", binned=with_bins(spark, documents, bounds)).collect()
+    return Bins(documents, bounds, {domain: list(_placed(of_domain)) for domain, of_domain in _by_domain(sizes)})
 
 
-def _bounds(spark: SparkSession, found: list[Row], chunk_size: int) -> DataFrame:
-    """One row a domain with bounds: the highest of each chunk, and the chunks, all falling."""
-    of_domain: dict[str, list[float]] = defaultdict(list)
-    for row in found:
-        of_domain[row["domain"]].append(row["order_value"])
-    rows = []
-    for domain, bounds in of_domain.items():
-        falling = sorted(bounds, reverse=True)
-        chunks = [falling[begin : begin + chunk_size] for begin in range(0, len(falling), chunk_size)]
-        rows.append((domain, [chunk[0] for chunk in chunks], chunks))
-    return spark.createDataFrame(rows, "domain string, highest array<double>, chunks array<array<double>>")
+def _by_domain(sizes: list[Row]) -> Iterator[tuple[str, list[Row]]]:
+    in_order = sorted(sizes, key=lambda row: (row["domain"], row["value_bin"], row["id_bin"]))
+    for domain, rows in groupby(in_order, key=lambda row: row["domain"]):
+        yield domain, list(rows)
 
 
-def _equals(spark: SparkSession, found: list[Row]) -> DataFrame:
-    """One row for each value that fills several bins, with the ids between them."""
-    rows = [(row["domain"], row["order_value"], row["doc_ids"]) for row in found if len(row["doc_ids"]) > 1]
-    return spark.createDataFrame(rows, "domain string, order_value double, doc_ids array<string>")
+def _placed(sizes: list[Row]) -> Iterator[Bin]:
+    """A domain's bins, given in order, with what is before each."""
+    domain_size = sum(row["num_documents"] for row in sizes)
+    documents, tokens = 0, 0
+    for _, same_values in groupby(sizes, key=lambda row: row["value_bin"]):
+        higher = documents
+        for row in same_values:
+            yield Bin(
+                **row.asDict(),
+                domain_size=domain_size,
+                documents_before=documents,
+                tokens_before=tokens,
+                higher_documents=higher,
+            )
+            documents, tokens = documents + row["num_documents"], tokens + row["num_tokens"]
+
+
+def with_bins(spark: SparkSession, documents: DataFrame, bounds: Sequence[Bound]) -> DataFrame:
+    """The documents with value_bin and id_bin, both rising in the order of their ranks.
+
+    bounds are in order. Each bound's value has a bin of its own; one that would fill several is cut by the ids of its
+    documents as well.
+    """
+    from pyspark.ml.feature import Bucketizer
+    from pyspark.sql import functions as F
+
+    ids = defaultdict(list)
+    for negated, doc_id in bounds:
+        # 0.0 and -0.0 are one value to SQL, and two to Bucketizer (which wants at least one split).
+        ids[negated + 0.0].append(doc_id)
+    splits = {-math.inf, 0.0, math.inf}.union(*((value, math.nextafter(value, math.inf)) for value in ids))
+    with_value = documents.withColumn("negated", 0.0 - documents.order_value)
+    # A binary search in the JVM; the same in SQL, by higher-order functions, takes ten times as long.
+    bucketizer = Bucketizer(splits=sorted(splits), inputCol="negated", outputCol="value_bin")
+    binned = bucketizer.transform(with_value)
+    several = [(value, of_value) for value, of_value in ids.items() if len(of_value) > 1]
+    if not several:
+        return binned.drop("negated").withColumn("id_bin", F.lit(0))
+    equals = spark.createDataFrame(several, "negated double, doc_ids array<string>")
+    longest = max(len(of_value) for _, of_value in several)
+    steps = {"steps": ",".join(str(2**power) for power in reversed(range(longest.bit_length())))}
+    return run_statement(spark, "with_id_bin", steps, binned=binned, equals=equals)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
+from jobs.bins import BIN_COLUMNS, with_bins
 from jobs.statements import run_statement
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.bins import Bins
+    from jobs.bins import Bin, Bins
 
 UNLIMITED = 2**63 - 1
 
@@ -30,8 +31,19 @@ def take_from_top(spark: SparkSession, bins: Bins, limits: Mapping[str, Limit]) 
     A domain without a limit is taken whole. Nothing is skipped to make room: the first document that goes beyond the
     limit ends its domain.
     """
-    rows = [(domain, limit.max_documents, limit.max_tokens) for domain, limit in limits.items()]
-    limit_rows = spark.createDataFrame(rows, "domain string, max_documents bigint, max_tokens bigint")
-    found = run_statement(spark, "first_excluded", binned=bins.binned, offsets=bins.offsets, limits=limit_rows)
+    last = [(bin_, limits[domain]) for domain in limits if (bin_ := _last_bin(bins, domain, limits[domain]))]
+    rows = [(*astuple(bin_), limit.max_documents, limit.max_tokens) for bin_, limit in last]
+    last_bins = spark.createDataFrame(rows, f"{BIN_COLUMNS}, max_documents bigint, max_tokens bigint")
+    near = run_statement(spark, "near_cutoff", documents=bins.documents, last_bins=last_bins)
+    found = run_statement(spark, "first_excluded", binned=with_bins(spark, near, bins.bounds), last_bins=last_bins)
     excluded = spark.createDataFrame(found.collect(), found.schema)
     return run_statement(spark, "before_excluded", documents=bins.documents, excluded=excluded)
+
+
+def _last_bin(bins: Bins, domain: str, limit: Limit) -> Bin | None:
+    """The bin in which the limit lies; None where the whole domain stays within it."""
+    for bin_ in bins.of_domain.get(domain, []):
+        documents, tokens = bin_.documents_before + bin_.num_documents, bin_.tokens_before + bin_.num_tokens
+        if documents > limit.max_documents or tokens > limit.max_tokens:
+            return bin_
+    return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from jobs.bins import cut_into_bins
+from jobs.bins import cut_into_bins, with_bins
 from jobs.statements import run_statement
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ Method = Literal["auto", "window", "bins"]
 # Documents of a domain that one task sorts without trouble.
 SMALL_DOMAIN = 1_000_000
 # Rows that a task of a shuffle is to have, about.
-ROWS_PER_TASK = 400_000
+ROWS_PER_TASK = 250_000
 
 
 def choose_method(documents: DataFrame) -> Literal["window", "bins"]:
@@ -35,24 +35,31 @@ def ranked(
     if method == "window":
         return run_statement(spark, "ranked_by_window", documents=documents)
     bins = cut_into_bins(spark, documents, rows_per_bin)
-    return run_statement(spark, "ranked_in_bins", binned=bins.binned, offsets=bins.offsets)
+    binned = with_bins(spark, documents, bins.bounds)
+    return run_statement(spark, "ranked_in_bins", binned=binned, bins=bins.as_rows(spark))
 
 
 @contextmanager
 def enough_tasks(spark: SparkSession, num_rows: int) -> Iterator[None]:
-    """Shuffle num_rows rows into more tasks inside the block, where the session has few: a laptop's has two."""
-    setting = "spark.sql.shuffle.partitions"
-    before = spark.conf.get(setting) or ""
+    """Shuffle num_rows rows into more tasks inside the block, where the session has few: a laptop's has two.
+
+    They are then not joined to fewer: rows are narrow, and by bytes alone a task would get millions of them.
+    """
+    partitions, joining = "spark.sql.shuffle.partitions", "spark.sql.adaptive.coalescePartitions.enabled"
+    before = spark.conf.get(partitions) or ""
     wanted = num_rows // ROWS_PER_TASK
     # A platform may write auto there.
     if not before.isdigit() or int(before) >= wanted:
         yield
         return
-    spark.conf.set(setting, str(wanted))
+    joined_before = spark.conf.get(joining) or "true"
+    spark.conf.set(partitions, str(wanted))
+    spark.conf.set(joining, "false")
     try:
         yield
     finally:
-        spark.conf.set(setting, before)
+        spark.conf.set(partitions, before)
+        spark.conf.set(joining, joined_before)
 
 
 @contextmanager

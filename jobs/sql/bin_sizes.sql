@@ -1,10 +1,12 @@
--- How many documents and tokens each bin has.
+-- How many documents and tokens each bin has, and between which values.
 with binned as (select * from {binned})
 select
     domain,
     value_bin,
     id_bin,
     count(*) as num_documents,
-    sum(num_tokens) as num_tokens
+    sum(num_tokens) as num_tokens,
+    min(order_value) as lowest,
+    max(order_value) as highest
 from binned
 group by domain, value_bin, id_bin

@@ -1,21 +1,7 @@
 -- Each domain's first document, in order, that goes beyond what may be taken of it; none where all of it may.
 -- Only the bin in which the limit lies is sorted.
 with binned as (select * from {binned}),
-offsets as (select * from {offsets}),
-limits as (select * from {limits}),
-last_bins as (
-    select
-        offsets.domain,
-        any_value(limits.max_documents) as max_documents,
-        any_value(limits.max_tokens) as max_tokens,
-        min(struct(offsets.value_bin, offsets.id_bin, offsets.documents_before, offsets.tokens_before)) as bin
-    from offsets
-    inner join limits on offsets.domain = limits.domain
-    where
-        offsets.documents_before + offsets.num_documents > limits.max_documents
-        or offsets.tokens_before + offsets.num_tokens > limits.max_tokens
-    group by offsets.domain
-),
+last_bins as (select * from {last_bins}),
 numbered as (
     select /*+ broadcast(last_bins) */
         binned.domain,
@@ -23,14 +9,14 @@ numbered as (
         binned.doc_id,
         last_bins.max_documents,
         last_bins.max_tokens,
-        last_bins.bin.documents_before + row_number() over in_order as domain_rank,
-        last_bins.bin.tokens_before + sum(binned.num_tokens) over in_order as cumulative_tokens
+        last_bins.documents_before + row_number() over in_order as domain_rank,
+        last_bins.tokens_before + sum(binned.num_tokens) over in_order as cumulative_tokens
     from binned
     inner join last_bins
         on
             binned.domain = last_bins.domain
-            and binned.value_bin = last_bins.bin.value_bin
-            and binned.id_bin = last_bins.bin.id_bin
+            and binned.value_bin = last_bins.value_bin
+            and binned.id_bin = last_bins.id_bin
     window in_order as (
         partition by binned.domain
         order by binned.order_value desc, binned.doc_id rows between unbounded preceding and current row

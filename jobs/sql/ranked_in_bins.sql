@@ -1,6 +1,6 @@
 -- As ranked_by_window.sql, and the same rows, but with a window inside each bin, and what comes before the bin added.
 with binned as (select * from {binned}),
-offsets as (select * from {offsets}),
+bins as (select * from {bins}),
 within_bin as (
     select
         *,
@@ -14,17 +14,17 @@ within_bin as (
         ) as tokens
     from binned
 )
-select /*+ broadcast(offsets) */
+select /*+ broadcast(bins) */
     within_bin.* except (value_bin, id_bin, place, rank, tokens),
-    offsets.documents_before + within_bin.place as domain_rank,
-    offsets.domain_size,
+    bins.documents_before + within_bin.place as domain_rank,
+    bins.domain_size,
     1 - coalesce(
-        (offsets.higher_documents + within_bin.rank - 1) / nullif(offsets.domain_size - 1, 0), 0
+        (bins.higher_documents + within_bin.rank - 1) / nullif(bins.domain_size - 1, 0), 0
     ) as percentile,
-    offsets.tokens_before + within_bin.tokens as cumulative_tokens
+    bins.tokens_before + within_bin.tokens as cumulative_tokens
 from within_bin
-inner join offsets
+inner join bins
     on
-        within_bin.domain = offsets.domain
-        and within_bin.value_bin = offsets.value_bin
-        and within_bin.id_bin = offsets.id_bin
+        within_bin.domain = bins.domain
+        and within_bin.value_bin = bins.value_bin
+        and within_bin.id_bin = bins.id_bin

@@ -1,7 +1,8 @@
 """python -m tests.benchmarks.selecting: ranks and cut-offs of millions of scored rows, both ways in one run.
 
-Each measurement has a process and a Spark session of its own (two cores, 8 GB of driver memory), and starts from the
-same Parquet table: scored documents of five domains, one of them 80 %. Writes SELECTING.md and selecting.json.
+Each measurement has a process and a Spark session of its own (8 GB of driver memory, the JVM's own defaults, as
+spark-submit has them), does the same first with a small table, and starts from the same Parquet table: scored documents
+of five domains, one of them 80 %. Writes SELECTING.md and selecting.json.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ NAMES = {
     "cut-off": "a fifth by cut-off",
     "joins": "quality and dedup joins",
 }
+WARM_UP_ROWS = 200_000
 
 
 def main() -> None:
@@ -49,6 +51,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=arguments.folder))
     found = []
     try:
+        run_one("make", str(folder / f"{WARM_UP_ROWS}"), arguments.memory, WARM_UP_ROWS)
         for num_rows, rounds in zip(arguments.rows, arguments.rounds, strict=True):
             table = str(folder / f"{num_rows}")
             run_one("make", table, arguments.memory, num_rows)
@@ -75,14 +78,19 @@ def measure(name: str, table: str, memory: str) -> None:
     """Print, as JSON, what one way took: seconds, rows of the largest task, spilled bytes, memory."""
     from jobs.session import local_session
 
+    small = Path(table).with_name(f"{WARM_UP_ROWS}")
     with tempfile.TemporaryDirectory() as events:
         conf = {
             "spark.driver.memory": memory,
+            # The local session's own options make small runs start early and large ones slow.
+            "spark.driver.extraJavaOptions": "-Dspark.benchmark=selecting",
             "spark.eventLog.enabled": "true",
             "spark.eventLog.dir": Path(events).as_uri(),
             "spark.eventLog.compress": "false",
         }
         spark = local_session("benchmark", conf=conf)
+        if small.exists():
+            WAYS[name](spark, str(small))
         begin = time.perf_counter()
         found = WAYS[name](spark, table) or {}
         seconds = time.perf_counter() - begin
@@ -302,8 +310,9 @@ Written by `make bench-select` (`python -m tests.benchmarks.selecting`) on {date
 memory; {versions}. Rounds: {rounds}; median, fastest and slowest.
 
 Scored documents of five domains, one of which has 80 %, half of the scores in steps of a thousandth (ties) and half
-log-normal. Each measurement starts a Spark session of its own, not counted, and reads the table from Parquet. *largest
-task*: the most rows that came to one task by a shuffle. *memory*: the most that the JVM or Python held.
+log-normal. Each measurement has a Spark session of its own, which has done the same with a small table before, and
+reads the table from Parquet. *largest task*: the most rows that came to one task by a shuffle. *memory*: the most that
+the JVM or Python held.
 
 ```text
 {table}
