@@ -94,7 +94,7 @@ def _local_conf() -> dict[str, str]:
         # A document is long, and a batch of them is what a Python worker holds at once.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
         "spark.driver.memory": f"{_driver_memory_gib()}g",
-        "spark.driver.extraJavaOptions": f"{QUICK_JVM} {_log_option()}".strip(),
+        "spark.driver.extraJavaOptions": f"{QUICK_JVM} {log_option()}".strip(),
         # A laptop's own name often does not resolve, or resolves to a network that has gone.
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -109,7 +109,8 @@ def _driver_memory_gib() -> int:
     return min(8, max(1, total // 2**32))
 
 
-def _log_option() -> str:
+def log_option() -> str:
+    """The JVM's option that keeps Spark quiet; empty inside a zip."""
     properties = Path(__file__).with_name("log4j2.properties")
     # Inside a zip there is no file to name; Spark then logs as it does by default.
     return f"-Dlog4j2.configurationFile={properties.as_uri()}" if properties.is_file() else ""

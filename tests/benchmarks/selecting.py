@@ -69,6 +69,8 @@ def run_one(name: str, table: str, memory: str, num_rows: int) -> dict[str, Any]
     command = [sys.executable, "-m", __spec__.name, "--one", name, table, "--memory", memory, "--rows", str(num_rows)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
+        if name == "make":
+            sys.exit("the table was not made")
         return {"failure": f"exit status {done.returncode}"}
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
@@ -76,20 +78,20 @@ def run_one(name: str, table: str, memory: str, num_rows: int) -> dict[str, Any]
 
 def measure(name: str, table: str, memory: str) -> None:
     """Print, as JSON, what one way took: seconds, rows of the largest task, spilled bytes, memory."""
-    from jobs.session import local_session
+    from jobs.session import local_session, log_option
 
     small = Path(table).with_name(f"{WARM_UP_ROWS}")
     with tempfile.TemporaryDirectory() as events:
         conf = {
             "spark.driver.memory": memory,
             # The local session's own options make small runs start early and large ones slow.
-            "spark.driver.extraJavaOptions": "-Dspark.benchmark=selecting",
+            "spark.driver.extraJavaOptions": log_option(),
             "spark.eventLog.enabled": "true",
             "spark.eventLog.dir": Path(events).as_uri(),
             "spark.eventLog.compress": "false",
         }
         spark = local_session("benchmark", conf=conf)
-        if small.exists():
+        if name != "make":
             WAYS[name](spark, str(small))
         begin = time.perf_counter()
         found = WAYS[name](spark, table) or {}
