@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from jobs.display import printable
-from jobs.ranking import choose_method, kept, ranked
+from jobs.kept import kept
+from jobs.ranking import choose_method, ranked
 from jobs.scored import scored_documents
 from jobs.statements import run_statement
 
@@ -18,28 +19,34 @@ if TYPE_CHECKING:
     from jobs.selection_settings import SelectSettings
 
 ID_WIDTH = 60
+# Domain to without_quality and without_cluster: its scored documents that a joined table lacks; null without one.
+Lacking = dict[str, dict[str, int | None]]
 
 
 @contextmanager
 def find_candidates(
     spark: SparkSession, tables: Tables, scorer_id: str, settings: SelectSettings
-) -> Iterator[DataFrame]:
-    """doc_id, domain, influence_score, num_tokens, text_sha256, quality, cluster_id, order_value of each candidate.
+) -> Iterator[tuple[DataFrame, Lacking]]:
+    """doc_id, domain, influence_score, num_tokens, text_sha256, quality, cluster_id, order_value of each candidate,
+    and what the joined tables lack.
 
-    They are kept on disk while the block runs. ValueError for documents that a table has twice, or lacks where
-    --missing is fail; nothing has been written then.
+    The candidates are kept on disk while the block runs. ValueError for documents that a table has twice, or lacks
+    where --missing is fail; nothing has been written then.
     """
     with ExitStack() as stack:
+        lacking: Lacking = {}
         documents = _joined(spark, tables, scorer_id)
         if tables.quality is not None or tables.clusters is not None:
             documents = stack.enter_context(kept(documents))
-            _check_joined(run_statement(spark, "joined_checks", documents=documents).collect()[0], tables, settings)
+            lacking = _check_joined(
+                run_statement(spark, "joined_checks", documents=documents).collect(), tables, settings
+            )
         documents = _filtered(spark, documents, tables, settings)
         if settings.combine:
             documents = _combined(spark, stack.enter_context(kept(documents)), settings)
         if settings.end == "bottom":
             documents = documents.withColumn("order_value", -documents.order_value)
-        yield stack.enter_context(kept(documents))
+        yield stack.enter_context(kept(documents)), lacking
 
 
 def _joined(spark: SparkSession, tables: Tables, scorer_id: str) -> DataFrame:
@@ -88,25 +95,33 @@ def _combined(spark: SparkSession, documents: DataFrame, settings: SelectSetting
     return run_statement(spark, "combined_value", weights, documents=documents)
 
 
-def _check_joined(found: Row, tables: Tables, settings: SelectSettings) -> None:
+def _check_joined(domains: list[Row], tables: Tables, settings: SelectSettings) -> Lacking:
+    """What the tables lack, of joined_checks.sql; ValueError where that, or an id that is there twice, is an error."""
     joined = []
     if tables.quality is not None:
         joined.append(("quality", "--quality-table", settings.quality_table))
     if tables.clusters is not None:
         joined.append(("cluster", "--dedup-table", settings.dedup_table))
     for name, flag, table in joined:
-        if found[f"twice_in_{name}"]:
+        if twice := sum(row[f"twice_in_{name}"] for row in domains):
             raise ValueError(
-                f"{flag} {table} has several rows for {found[f'twice_in_{name}']} documents, such as "
-                f"{_examples(found, f'twice_in_{name}')}; it must have one row a document"
+                f"{flag} {table} has several rows for {twice} documents, such as "
+                f"{_examples(domains, f'twice_in_{name}')}; it must have one row a document"
             )
-        if settings.missing == "fail" and found[f"without_{name}"]:
+        without = sum(row[f"without_{name}"] for row in domains)
+        if settings.missing == "fail" and without:
             raise ValueError(
-                f"{flag} {table} has no {name} for {found[f'without_{name}']} scored documents, such as "
-                f"{_examples(found, f'without_{name}')}; say what to do with them: --missing keep or --missing drop"
+                f"{flag} {table} has no {name} for {without} scored documents, such as "
+                f"{_examples(domains, f'without_{name}')}; say what to do with them: --missing keep or --missing drop"
             )
+    names = {name for name, _, _ in joined}
+    columns = ("quality", "cluster")
+    return {
+        row["domain"]: {f"without_{name}": row[f"without_{name}"] if name in names else None for name in columns}
+        for row in domains
+    }
 
 
-def _examples(found: Row, name: str) -> str:
-    ids = dict.fromkeys((found[f"first_{name}"], found[f"last_{name}"]))
-    return " and ".join(printable(doc_id, ID_WIDTH) for doc_id in ids)
+def _examples(domains: list[Row], name: str) -> str:
+    firsts, lasts = ([row[f"{end}_{name}"] for row in domains if row[name]] for end in ("first", "last"))
+    return " and ".join(printable(doc_id, ID_WIDTH) for doc_id in dict.fromkeys((min(firsts), max(lasts))))

@@ -18,8 +18,7 @@ _CONFLICTS = re.compile(
 )
 # What Spark says when a Python worker, or the executor that it belongs to, is suddenly gone.
 _DEATHS = re.compile(
-    r"Python worker exited unexpectedly|Python worker failed to connect back|ExecutorLostFailure|"
-    r"ExecutorDeadException|Cannot run program .*python|worker process has died"
+    r"Python worker exited unexpectedly|ExecutorLostFailure|ExecutorDeadException|worker process has died"
 )
 # What Delta says of a table of which another writer has made the folder, and not yet the first commit.
 _HALF_MADE = re.compile(r"DELTA_TABLE_NOT_FOUND|DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION|TABLE_\w*ALREADY_EXISTS")

@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat, model_validator
 
 from jobs.cli import run_stage
 from jobs.settings import StageSettings
@@ -31,19 +31,31 @@ class MixSettings(StageSettings):
     baseline: Literal["all", "rest"] = Field(
         "all", description="the other part: of all scored documents, or of those that were not selected"
     )
-    tokens: float | None = Field(None, ge=1, description="tokens of the mix, such as 80e9; by default all there can be")
+    tokens: FiniteFloat | None = Field(
+        None, ge=1, description="tokens of the mix, such as 80e9; by default all there can be"
+    )
     repeats: int = Field(1, ge=1, description="how often the mix may hold a selected document")
     repeat_by: Literal["flat", "percentile"] = Field(
         "flat",
         description="each selected document that often, or the best of its domain that often, the worst once, and "
         "those between in equal steps",
     )
-    domain_share: dict[str, float] = Field(
+    domain_share: dict[str, FiniteFloat] = Field(
         default_factory=dict,
         description="a domain's share of each part's tokens, such as code=0.4; the rest go by tokens; may be repeated",
     )
     seed: int = Field(0, description="of the hash that draws documents")
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+
+    @model_validator(mode="after")
+    def _check(self) -> MixSettings:
+        for domain, share in self.domain_share.items():
+            if share < 0:
+                raise ValueError(f"--domain-share {domain}={share:g} must be 0 or more")
+        in_all = sum(Fraction(str(share)) for share in self.domain_share.values())
+        if in_all > 1:
+            raise ValueError(f"--domain-share gives {float(in_all):g} in all; it must be at most 1")
+        return self
 
 
 def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
@@ -52,18 +64,21 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
 
     from jobs.bins import cut_into_bins
     from jobs.cutoffs import Limit, take_from_top
+    from jobs.kept import kept
     from jobs.mix_parts import choose_selection, draw, read_parts, summary
     from jobs.mix_targets import part_targets
-    from jobs.ranking import enough_tasks, kept
+    from jobs.ranking import enough_tasks
     from jobs.tables import Namespace
-    from schemas import mixture, mixture_runs
+    from schemas import mixture, mixture_runs, selections
     from schemas.identity import identity
 
     namespace = Namespace.parse(settings.namespace)
     selection = choose_selection(namespace, spark, settings.selection_id)
     parts, versions = read_parts(spark, namespace, settings, selection)
     asked = json.dumps(settings.model_dump(exclude={"namespace", "config", "json_output"}), sort_keys=True)
-    mixture_id = identity(selection["selection_id"], asked, json.dumps(versions, sort_keys=True))
+    # A selection's rows follow from its id, whatever else has been selected since.
+    others = {name: version for name, version in versions.items() if name != selections.TABLE.name}
+    mixture_id = identity(selection["selection_id"], asked, json.dumps(others, sort_keys=True))
     with ExitStack() as stack:
         stack.enter_context(enough_tasks(spark, sum(part.count() for part in parts.values())))
         drawn = {

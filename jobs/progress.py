@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -35,7 +35,13 @@ class Tracker:
             self._bar.update(self._task, completed=self.done, rate=self._rate_text())
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            print(self._line(), file=self._stream, flush=True)
+            self._print(self._line())
+
+    def expect(self, total: int | None) -> None:
+        """Take total for the units that there are in all."""
+        self._total = total
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, total=total)
 
     def start(self) -> None:
         """Show the bar, where there is a terminal to show it on."""
@@ -62,11 +68,12 @@ class Tracker:
             self._bar.stop()
         elif finished:
             seconds = time.monotonic() - self._started
-            print(
-                f"{self._title}: {self.done:,} {self._unit} in {duration(seconds)}, {self._rate_text()}",
-                file=self._stream,
-                flush=True,
-            )
+            self._print(f"{self._title}: {self.done:,} {self._unit} in {duration(seconds)}, {self._rate_text()}")
+
+    def _print(self, line: str) -> None:
+        # A terminal that has gone stops no work.
+        with suppress(OSError):
+            print(line, file=self._stream, flush=True)
 
     def _rate(self) -> float:
         return self.done / max(time.monotonic() - self._started, 1e-9)

@@ -36,18 +36,22 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
     """Write this scorer's rankings in one commit, in the place of its earlier ones, and print what came out."""
     from pyspark.sql import functions as F
 
-    from jobs.ranking import choose_method, enough_tasks, kept, ranked
-    from jobs.scored import choose_scorer, require_scored, scored_documents
+    from jobs.kept import kept
+    from jobs.ranking import choose_method, enough_tasks, ranked
+    from jobs.scored import choose_scorer, live_scores, require_scored, scored_documents
     from jobs.statements import run_statement
     from jobs.tables import Namespace
+    from jobs.versions import read_at_version
     from schemas import rankings, scores
 
     namespace = Namespace.parse(settings.namespace)
-    all_scores = namespace.read(spark, scores.TABLE)
+    namespace.read(spark, scores.TABLE)
+    all_scores, _ = read_at_version(spark, namespace.identifier(scores.TABLE.name))
     scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
     require_scored(all_scores, scorer_id)
     namespace.create(spark, rankings.TABLE)
-    documents = scored_documents(spark, all_scores, scorer_id).withColumn("order_value", F.col("influence_score"))
+    live, _ = live_scores(spark, namespace, all_scores, scorer_id)
+    documents = scored_documents(spark, live, scorer_id).withColumn("order_value", F.col("influence_score"))
     with enough_tasks(spark, all_scores.count()), kept(documents) as documents:
         method = choose_method(documents) if settings.method == "auto" else settings.method
         rows = ranked(spark, documents, method).withColumn("scorer_id", F.lit(scorer_id))
@@ -58,14 +62,17 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
 
 
 def _report(settings: RankSettings, scorer_id: str, method: str, domains: list[dict[str, object]]) -> None:
+    from jobs.display import printable
+
     if settings.json_output:
         found = {"scorer_id": scorer_id, "namespace": settings.namespace, "method": method, "domains": domains}
         print(json.dumps(found))
         return
     for row in domains:
+        domain, best, worst = (printable(str(row[name]), 60) for name in ("domain", "best_doc_id", "worst_doc_id"))
         print(
-            f"{row['domain']}: {row['num_documents']} documents, best {row['best_doc_id']} ({row['best_score']:.4f}), "
-            f"worst {row['worst_doc_id']} ({row['worst_score']:.4f})"
+            f"{domain}: {row['num_documents']} documents, best {best} ({row['best_score']:.4f}), "
+            f"worst {worst} ({row['worst_score']:.4f})"
         )
     how = "by windows over whole domains" if method == "window" else "in bins of each domain"
     print(f"ranked {how} for scorer {scorer_id} into the rankings table of {settings.namespace}")

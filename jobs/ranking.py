@@ -35,7 +35,7 @@ def ranked(
     if method == "window":
         return run_statement(spark, "ranked_by_window", documents=documents)
     bins = cut_into_bins(spark, documents, rows_per_bin)
-    binned = with_bins(spark, documents, bins.bounds)
+    binned = with_bins(spark, documents, bins.cuts)
     return run_statement(spark, "ranked_in_bins", binned=binned, bins=bins.as_rows(spark))
 
 
@@ -60,21 +60,3 @@ def enough_tasks(spark: SparkSession, num_rows: int) -> Iterator[None]:
     finally:
         spark.conf.set(partitions, before)
         spark.conf.set(joining, joined_before)
-
-
-@contextmanager
-def kept(documents: DataFrame) -> Iterator[DataFrame]:
-    """The documents on the executors' disks for a while: what reads them several times computes them once."""
-    from pyspark import StorageLevel
-    from pyspark.errors import PySparkException
-
-    try:
-        documents.persist(StorageLevel.DISK_ONLY)
-    except PySparkException:
-        # A platform without executors of one's own (serverless): they are computed again each time.
-        yield documents
-        return
-    try:
-        yield documents
-    finally:
-        documents.unpersist()

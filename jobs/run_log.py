@@ -29,10 +29,6 @@ RECORD_SECONDS = 20.0
 ENOUGH_DOCUMENTS = 1000
 
 
-class TooManyFailedError(ValueError):
-    """More documents failed than --max-failed-fraction allows."""
-
-
 @dataclass
 class RunLog:
     """Counts of one run: documents by status, tokens, bytes; the clock starts when it is made.
@@ -66,6 +62,12 @@ class RunLog:
         self.num_tokens += counts["num_tokens"] or 0
         self.num_bytes += counts["num_bytes"] or 0
         self.num_float32_windows += counts["num_float32_windows"] or 0
+
+    def expect(self, num_documents: int, *, is_all: bool) -> int | None:
+        """Take note of documents found to be left, all or the next of them; returns how many there are in the run."""
+        found = self.num_documents + num_documents
+        self.num_to_do = found if is_all or self.num_to_do is None else max(found, self.num_to_do)
+        return self.num_to_do
 
     def wait_for(self, counts: Callable[[], dict[str, Any]], timeout: float) -> dict[str, Any] | None:
         """The counts of a commit; None where Delta took it for one that it had seen, and wrote nothing."""
@@ -121,12 +123,12 @@ class RunLog:
         return max(0, self.num_to_do - self.num_documents) * self.seconds / self.num_documents
 
     def stop_if_too_many_failed(self, *, at_end: bool = False) -> None:
-        """Raise TooManyFailedError when more documents failed than max_failed_fraction of them."""
+        """Raise ValueError when more documents failed than max_failed_fraction of them."""
         failed = self.by_status["failed"]
         if failed <= self.max_failed_fraction * self.num_documents:
             return
         if at_end or self.num_documents >= ENOUGH_DOCUMENTS:
-            raise TooManyFailedError(
+            raise ValueError(
                 f"{failed:,} of {self.num_documents:,} documents failed, more than --max-failed-fraction "
                 f"{self.max_failed_fraction:g}; what was scored is kept ({self.failures()})\n{self.query_of_failures()}"
             )
@@ -140,7 +142,8 @@ class RunLog:
             rows = self.spark.createDataFrame([self._row(state, message)], runs.TABLE.schema)
             retry_conflicts(lambda: self.namespace.replace(rows, runs.TABLE, "run_id", self.run_id))
         except Exception as error:
-            print(f"the run's row in runs was not written: {reason(error)}"[:300], file=sys.stderr)
+            with suppress(OSError):
+                print(f"the run's row in runs was not written: {reason(error)}"[:300], file=sys.stderr)
 
     def _row(self, state: str, message: str | None) -> tuple[Any, ...]:
         return (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from jobs.failures import is_conflict, is_worker_death, retry_conflicts, worker_errors
+from jobs.kept import kept
 from jobs.progress import Tracker
 from jobs.run_log import RunLog
 from jobs.score_rows import score_rows, totals, unread_rows
 from jobs.tables import Namespace
+from jobs.versions import read_at_version
 from schemas import scores
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 NUM_BUCKETS = 4096
 # The smallest batch, and the first of a run, before its speed is known, in bytes of text.
 MIN_BATCH_BYTES = 32 * 2**10
+# Text that is read at once for each task, in bytes: it waits on disk for its commits, which would else each read all of
+# the source.
+READ_BYTES = 4 * 2**30
 # Enough commits in what is read at once to see how far a run is.
 MIN_BATCHES = 20
 # A worker that dies this often with a document takes the document for the cause.
@@ -62,14 +68,14 @@ class Transaction:
         return {"txnAppId": self.app_id, "txnVersion": str(self.epoch * NUM_BUCKETS + last_bucket)}
 
 
-def with_attempts(
-    spark: SparkSession, namespace: Namespace, documents: DataFrame, scorer_id: str, max_attempts: int
-) -> DataFrame:
-    """The documents, each text once, with `attempt`: which one is next, or null where there is nothing to do."""
+def with_attempts(table: DataFrame | None, documents: DataFrame, scorer_id: str, max_attempts: int) -> DataFrame:
+    """The documents, each text once, with `attempt`: which one is next, or null where there is nothing to do.
+
+    table: scores, or None where there is no such table yet.
+    """
     distinct = documents.dropDuplicates(["doc_id", "text_sha256"])
-    if not namespace.exists(spark, scores.TABLE.name):
+    if table is None:
         return distinct.withColumn("attempt", F.lit(1))
-    table = namespace.read(spark, scores.TABLE)
     # Only the keys of these documents are shuffled, however many have been scored.
     earlier = table.filter(table.scorer_id == scorer_id).join(documents.select("doc_id"), on="doc_id", how="left_semi")
     attempts = earlier.groupBy("doc_id", "text_sha256").agg(
@@ -86,6 +92,20 @@ def bucket_of(doc_id: str = "doc_id") -> Column:
     return F.pmod(F.xxhash64(doc_id), F.lit(NUM_BUCKETS))
 
 
+Buckets = list[tuple[int, int]]
+
+
+def _ranges(pending: Buckets, limit: Callable[[], int]) -> Iterator[Buckets]:
+    """Consecutive parts of buckets, given with their bytes, of no more than limit bytes each, or of one bucket."""
+    index = 0
+    while index < len(pending):
+        first, num_bytes, most = index, 0, limit()
+        while index < len(pending) and (num_bytes == 0 or num_bytes + pending[index][1] <= most):
+            num_bytes += pending[index][1] or 1
+            index += 1
+        yield pending[first:index]
+
+
 class BatchScorer:
     """Scores documents in batches that are committed one by one, and counts them in the log and on the bar."""
 
@@ -95,21 +115,39 @@ class BatchScorer:
     def score(self, spark: SparkSession, documents: DataFrame, transaction: Transaction | None = None) -> None:
         """Score what of the documents is not scored yet; a killed run loses the batch that it is in, and no more."""
         bucket = bucket_of().alias("bucket")
-        to_do = F.col("attempt").isNotNull()
+        is_to_do = F.col("attempt").isNotNull()
         counts = self._with_attempts(spark, documents).groupBy(bucket)
         rows = counts.agg(
-            F.count_if(to_do).alias("num_documents"),
-            F.coalesce(F.sum(F.when(to_do, F.col("num_bytes"))), F.lit(0)).alias("num_bytes"),
-            F.count_if(~to_do).alias("num_skipped"),
+            F.count_if(is_to_do).alias("num_documents"),
+            F.coalesce(F.sum(F.when(is_to_do, F.col("num_bytes"))), F.lit(0)).alias("num_bytes"),
+            F.count_if(~is_to_do).alias("num_skipped"),
             F.count_if(F.col("doc_id").isNull()).alias("num_without_id"),
         ).collect()
         self._require_ids(sum(row["num_without_id"] for row in rows))
         self.log.num_skipped += sum(row["num_skipped"] for row in rows)
+        num_to_do = sum(row["num_documents"] for row in rows)
+        self.bar.expect(self.log.expect(num_to_do, is_all=transaction is None))
         pending = sorted((row["bucket"], row["num_bytes"]) for row in rows if row["num_documents"])
-        for first, last in self._ranges(pending):
-            self._score_range(spark, documents, first, last, transaction, num_deaths=0)
-            self.log.record("running")
-            self.log.stop_if_too_many_failed()
+        total = sum(num_bytes for _, num_bytes in pending)
+        for part in _ranges(pending, lambda: READ_BYTES * self.plan.tasks):
+            with self._read(spark, documents, part, total) as of_part:
+                for batch in _ranges(part, lambda: self._batch_bytes(total)):
+                    self._score_range(spark, of_part, batch[0][0], batch[-1][0], transaction)
+                    self.log.record("running")
+                    self.log.stop_if_too_many_failed()
+
+    @contextmanager
+    def _read(self, spark: SparkSession, documents: DataFrame, part: Buckets, total: int) -> Iterator[DataFrame]:
+        """The documents of the part's buckets, kept on disk where they take several commits."""
+        if sum(num_bytes for _, num_bytes in part) <= self._batch_bytes(total):
+            yield documents
+            return
+        # At one version: Delta has whatever is kept of the newest one computed again after each commit.
+        table, _ = read_at_version(spark, self.namespace.identifier(scores.TABLE.name))
+        of_part = documents.filter(bucket_of().between(part[0][0], part[-1][0]))
+        to_do = with_attempts(table, of_part, self.plan.scorer_id, self.plan.max_attempts)
+        with kept(to_do.filter("attempt is not null").drop("attempt")) as rows:
+            yield rows
 
     def _require_ids(self, num_without_id: int) -> None:
         if num_without_id:
@@ -118,16 +156,6 @@ class BatchScorer:
                 f"{self.plan.doc_id_column!r} is null; give each an id of its own, or delete them, and run score once "
                 "with --mode reconcile; or name another column with --doc-id-column"
             )
-
-    def _ranges(self, pending: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-        """(first bucket, last bucket) of consecutive batches of buckets given with their bytes."""
-        index, total = 0, sum(num_bytes for _, num_bytes in pending)
-        while index < len(pending):
-            first, num_bytes, limit = pending[index][0], 0, self._batch_bytes(total)
-            while index < len(pending) and (num_bytes == 0 or num_bytes + pending[index][1] <= limit):
-                num_bytes += pending[index][1] or 1
-                index += 1
-            yield first, pending[index - 1][0]
 
     def _batch_bytes(self, total: int) -> int:
         """Text in the next commit, of total bytes that are to be scored."""
@@ -145,7 +173,6 @@ class BatchScorer:
         first: int,
         last: int,
         transaction: Transaction | None,
-        num_deaths: int,
     ) -> None:
         """Score the buckets from first to last in a commit; by halves where a worker dies of one of them."""
         of_range = documents.filter(bucket_of().between(first, last))
@@ -154,29 +181,31 @@ class BatchScorer:
             return
         if first < last:
             middle = (first + last) // 2
-            self._score_range(spark, documents, first, middle, transaction, num_deaths + 1)
-            self._score_range(spark, documents, middle + 1, last, transaction, num_deaths + 1)
+            self._score_range(spark, documents, first, middle, transaction)
+            self._score_range(spark, documents, middle + 1, last, transaction)
             return
-        to_do = self._with_attempts(spark, of_range).filter("attempt is not null").select("doc_id").distinct().collect()
-        self._score_ids(spark, of_range, sorted(row["doc_id"] for row in to_do), num_deaths + 1)
+        to_do = self._to_do(spark, of_range).select("doc_id").distinct().collect()
+        self._score_ids(spark, of_range, sorted(row["doc_id"] for row in to_do))
 
-    def _score_ids(self, spark: SparkSession, documents: DataFrame, doc_ids: list[str], num_deaths: int) -> None:
-        """Score the documents of these ids, by halves; the one that workers die of gets a row that says so."""
+    def _score_ids(self, spark: SparkSession, documents: DataFrame, doc_ids: list[str]) -> None:
+        """Score the documents of these ids, by halves; one that workers die of, alone, gets a row that says so."""
         of_ids = documents.filter(F.col("doc_id").isin(doc_ids))
-        if len(doc_ids) == 1 and num_deaths >= MAX_DEATHS:
+        tries = MAX_DEATHS if len(doc_ids) == 1 else 1
+        if any(self._commit(spark, of_ids, {}) for _ in range(tries)):
+            return
+        if len(doc_ids) == 1:
             self._mark(spark, of_ids)
-        elif not self._commit(spark, of_ids, {}):
-            middle = max(1, len(doc_ids) // 2)
-            for part in (doc_ids[:middle], doc_ids[middle:]):
-                if part:
-                    self._score_ids(spark, documents, part, num_deaths + 1)
+            return
+        middle = len(doc_ids) // 2
+        self._score_ids(spark, documents, doc_ids[:middle])
+        self._score_ids(spark, documents, doc_ids[middle:])
 
     def _commit(self, spark: SparkSession, documents: DataFrame, options: dict[str, str]) -> bool:
         """Score and append the documents, and count them; False when a Python worker or its executor died of it."""
 
         def append() -> dict[str, Any]:
             # Looked up anew each time: the append conflicts with whatever was added to scores since it was read.
-            pending = self._with_attempts(spark, documents).filter("attempt is not null")
+            pending = self._to_do(spark, documents)
             counts = Observation()
             rows = score_rows(pending.repartition(self.plan.tasks), self.plan, self.log.run_id)
             self._append(rows.observe(counts, *totals()), options)
@@ -188,16 +217,31 @@ class BatchScorer:
         except Exception as error:
             if is_conflict(error) or not is_worker_death(error):
                 raise
+            self._require_living_workers(spark)
             return False
         self._add(counts)
         return True
+
+    def _require_living_workers(self, spark: SparkSession) -> None:
+        """Raise ValueError where workers die of any text: it is then no document's fault."""
+        try:
+            spark.createDataFrame([("Is anybody there?",)], "text string").select(
+                self.plan.paired_scores("text")
+            ).collect()
+        except Exception as error:
+            if not is_worker_death(error):
+                raise
+            raise ValueError(
+                "Python workers die of any text, even a short one; there may be too little memory for the model and "
+                "its task, or a library crashes: see what the executors log. What was scored is kept"
+            ) from error
 
     def _mark(self, spark: SparkSession, documents: DataFrame) -> None:
         """Write the row of a document that workers die of."""
         message = F.lit(f"a Python worker died {MAX_DEATHS} times while it scored this document")
 
         def append() -> dict[str, Any]:
-            pending = self._with_attempts(spark, documents).filter("attempt is not null")
+            pending = self._to_do(spark, documents)
             counts = Observation()
             rows = unread_rows(pending, F.lit("WorkerDied"), message, self.plan, self.log.run_id)
             self._append(rows.observe(counts, *totals()), {})
@@ -206,7 +250,11 @@ class BatchScorer:
         self._add(retry_conflicts(append))
 
     def _with_attempts(self, spark: SparkSession, documents: DataFrame) -> DataFrame:
-        return with_attempts(spark, self.namespace, documents, self.plan.scorer_id, self.plan.max_attempts)
+        table = self.namespace.read(spark, scores.TABLE)
+        return with_attempts(table, documents, self.plan.scorer_id, self.plan.max_attempts)
+
+    def _to_do(self, spark: SparkSession, documents: DataFrame) -> DataFrame:
+        return self._with_attempts(spark, documents).filter("attempt is not null")
 
     def _append(self, rows: DataFrame, options: dict[str, str]) -> None:
         self.namespace.append(rows.drop("num_bytes"), scores.TABLE, options)
@@ -216,7 +264,7 @@ class BatchScorer:
         counts = self.log.wait_for(lambda: observation.get, COUNTS_TIMEOUT)
         if counts is not None:
             return counts
-        if not self._with_attempts(spark, documents).filter("attempt is not null").isEmpty():
+        if not self._to_do(spark, documents).isEmpty():
             raise ValueError(
                 "scores lacks rows that this checkpoint has committed: the table was restored or rows were deleted; "
                 "run score with --mode reconcile once"

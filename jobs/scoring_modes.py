@@ -10,9 +10,10 @@ from jobs.progress import progress
 from jobs.run_log import RunLog
 from jobs.scoring import BatchScorer, ScoringPlan, Transaction, with_attempts
 from jobs.source import SourceTable, checkpoint_folder, last_read_version, require_scores_only_grew
-from jobs.stream import RECONCILE, Stream, score_new_documents
+from jobs.source_errors import RECONCILE, explained
+from jobs.stream import Stream, score_new_documents
 from jobs.tables import Namespace
-from schemas import scores
+from schemas import runs, scores
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,15 +38,20 @@ class Work:
 
     def pending(self, documents: DataFrame, max_attempts: int = 1) -> DataFrame:
         """Which of the documents are still to be scored."""
-        attempts = with_attempts(self.spark, self.namespace, documents, self.scorer_id, max_attempts)
+        table = None
+        if self.namespace.exists(self.spark, scores.TABLE.name):
+            table = self.namespace.read(self.spark, scores.TABLE)
+        attempts = with_attempts(table, documents, self.scorer_id, max_attempts)
         return attempts.filter("attempt is not null")
 
     def num_to_do(self) -> int | None:
-        """Documents of the source less scores of the scorer, from the tables' statistics."""
+        """Documents of the source less those that runs of the scorer on it say they have scored; about."""
         if self.source.num_documents is None:
             return None
-        table = self.namespace.read(self.spark, scores.TABLE)
-        return max(0, self.source.num_documents - table.filter(table.scorer_id == self.scorer_id).count())
+        table = self.namespace.read(self.spark, runs.TABLE)
+        ours = table.filter((table.scorer_id == self.scorer_id) & (table.source_id == self.source.source_id))
+        num_scored: int = ours.agg({"num_documents": "sum"}).collect()[0][0] or 0
+        return max(0, self.source.num_documents - num_scored)
 
 
 def count_pending(work: Work, documents: DataFrame) -> dict[str, Any]:
@@ -61,7 +67,7 @@ def require_no_surprise(work: Work, documents: DataFrame) -> None:
     if work.settings.mode == "stream" and not work.settings.limit:
         if source.source_id is None:
             raise ValueError(f"{source.identifier} is no Delta table, which alone can be read as a stream; {RECONCILE}")
-        require_scores_only_grew(work.spark, work.namespace, work.scorer_id)
+        require_scores_only_grew(work.spark, work.namespace, source, work.scorer_id)
     if work.last_read() is None:
         # The first time, an id that identifies nothing would cost the most.
         check_ids(documents)
@@ -100,15 +106,20 @@ def compare_all(work: Work, plan: ScoringPlan, log: RunLog) -> None:
         # The identifier is quoted, and the version a number.
         table = work.spark.sql(f"select * from {source.identifier} version as of {source.version:d}")  # noqa: S608
     documents = documents_of(table, work.columns)
-    if work.settings.limit:
-        # Fixed now: the limit of a set that shrinks with each batch would go on to the next documents.
-        pending = work.pending(documents, plan.max_attempts).select("doc_id").orderBy("doc_id")
-        first = pending.limit(work.settings.limit).collect()
-        documents = documents.filter(documents.doc_id.isin([row["doc_id"] for row in first]))
-        log.num_to_do = len(first)
-    else:
-        log.num_to_do = work.num_to_do()
-    with log.recorded():
-        with progress("Scoring", total=log.num_to_do) as bar:
+    with log.recorded(), progress("Scoring") as bar:
+        try:
+            if work.settings.limit:
+                documents = _first(work.settings.limit, work.pending(documents, plan.max_attempts), documents)
             BatchScorer(work.namespace, plan, log, bar).score(work.spark, documents)
+        except Exception as error:
+            raise explained(error, source.identifier) from error
         log.stop_if_too_many_failed(at_end=True)
+
+
+def _first(limit: int, pending: DataFrame, documents: DataFrame) -> DataFrame:
+    """The documents that are the first of those pending, up to the limit, and any without an id, so that it is named.
+
+    Fixed here: the limit of a set that shrinks with each batch would go on to the next documents.
+    """
+    doc_ids = [row["doc_id"] for row in pending.select("doc_id").orderBy("doc_id").limit(limit).collect()]
+    return documents.filter(documents.doc_id.isin(doc_ids) | documents.doc_id.isNull())

@@ -66,8 +66,8 @@ def last_read_version(
     return version
 
 
-def require_scores_only_grew(spark: SparkSession, namespace: Namespace, scorer_id: str) -> None:
-    """Raise ValueError when scores were restored, deleted or changed since they were last compared with a source."""
+def require_scores_only_grew(spark: SparkSession, namespace: Namespace, source: SourceTable, scorer_id: str) -> None:
+    """Raise ValueError when scores have lost or changed rows since all of the source was compared with them."""
     from pyspark.sql import functions as F
 
     if not namespace.exists(spark, scores.TABLE.name):
@@ -82,7 +82,12 @@ def require_scores_only_grew(spark: SparkSession, namespace: Namespace, scorer_i
         return
     table = namespace.read(spark, runs.TABLE)
     compared = table.filter(
-        (table.scorer_id == scorer_id) & (table["mode"] == "reconcile") & (table.state == "finished")
+        (table.scorer_id == scorer_id)
+        & (table["mode"] == "reconcile")
+        & (table.state == "finished")
+        & (table.source_id == source.source_id)
+        # A run with a limit has none.
+        & table.source_version.isNotNull()
     )
     if compared.filter(F.col("started_at") > F.lit(when)).isEmpty():
         raise ValueError(

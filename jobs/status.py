@@ -39,7 +39,7 @@ def run(settings: StatusSettings, spark: SparkSession) -> list[dict[str, Any]]:
     while True:
         found = read_runs(spark, namespace, settings)
         _print(found, settings)
-        if not settings.watch or not any(row["state"] == "running" for row in found):
+        if not settings.watch or not any(row["state"] == "running" and not _was_killed(row, found) for row in found):
             return found
         time.sleep(settings.interval)
 
@@ -83,11 +83,22 @@ def _print(found: list[dict[str, Any]], settings: StatusSettings) -> None:
     sys.stdout.flush()
 
 
+def _was_killed(run: dict[str, Any], runs: list[dict[str, Any]]) -> bool:
+    """Whether the run has fallen silent, and another of its scorer and source has been started after it."""
+    later = (row for row in runs if row["started_at"] > run["started_at"])
+    resumed = any((row["scorer_id"], row["source"]) == (run["scorer_id"], run["source"]) for row in later)
+    return resumed and _seconds_since(run["updated_at"]) > SILENT_SECONDS
+
+
+def _seconds_since(then: datetime) -> float:
+    # Delta hands back the session's time zone, which these jobs set to UTC, without saying so.
+    return (datetime.now(UTC) - then.astimezone(UTC)).total_seconds()
+
+
 def _cells(row: dict[str, Any]) -> list[str]:
     from jobs.progress import duration
 
-    # Delta hands back the session's time zone, which these jobs set to UTC, without saying so.
-    age = (datetime.now(UTC) - row["updated_at"].astimezone(UTC)).total_seconds()
+    age = _seconds_since(row["updated_at"])
     state = row["state"]
     if state == "running" and age > SILENT_SECONDS:
         state = f"running? silent for {duration(age)}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.documents import DocumentSource, documents_of
-from jobs.tables import reason
+from jobs.source_errors import explained
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -22,37 +22,6 @@ if TYPE_CHECKING:
 MAX_BYTES_PER_READ = 2**30
 # A widened schema ends a stream once; started again, it reads with the new one.
 MAX_RESTARTS = 3
-RECONCILE = "run score once with --mode reconcile, which compares all of the source; later runs go on from there"
-# What Spark and Delta say, and what a person is told. Java calls a file that cannot be written not found, too, so
-# the disk comes before the history.
-_EXPLANATIONS = {
-    "No space left on device": (
-        "a disk is full ({reason}); what was scored is kept: make space, then run this one again"
-    ),
-    "Permission denied|AccessDenied|403 Forbidden|Mkdir(s| of .*) failed|Not a directory|Read-only file system": (
-        "the checkpoint {checkpoint} cannot be written ({reason}); name another folder with --checkpoint"
-    ),
-    "DELTA_SOURCE_TABLE_IGNORE_CHANGES|DELTA_SOURCE_IGNORE_DELETE|Detected (a data update|deleted data)": (
-        "rows of {source} were updated, deleted or overwritten, which a stream cannot follow; " + RECONCILE
-    ),
-    "DIFFERENT_DELTA_TABLE_READ|DELTA_TABLE_ID_MISMATCH": (
-        "{source} is another table than the one that this stream has read before; " + RECONCILE
-    ),
-    "DELTA_SCHEMA_CHANGED|DELTA_STREAMING_(INCOMPATIBLE_SCHEMA|CANNOT_CONTINUE|SCHEMA_MISMATCH|CHECK_COLUMN)": (
-        "the columns of {source} have changed in a way that a stream cannot follow; " + RECONCILE
-    ),
-    "DELTA_STREAMING_INITIAL_SNAPSHOT_TOO_LARGE": (
-        "{source} has more files than a stream can begin with ({reason}); " + RECONCILE
-    ),
-    "FileNotFoundException|FILE_NOT_(FOUND|EXIST)|DELTA_MISSING_FILES|failOnDataLoss|DELTA_(TRUNCATED|VERSION_NOT_FOUND|"
-    "CANNOT_TIME_TRAVEL|LOG_FILE_NOT_FOUND|VERSIONS_NOT_CONTIGUOUS|STREAMING_TRAILING)": (
-        "{source} no longer has the history that this stream has still to read (vacuumed?); " + RECONCILE
-    ),
-    "Multiple streaming queries are concurrently using|CONCURRENT_STREAM_LOG_UPDATE": (
-        "another run of this scorer reads {source} with the same checkpoint; what it scores is kept: let it finish, "
-        "then run this one again"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +49,7 @@ def score_new_documents(spark: SparkSession, stream: Stream, score: ScoreBatch) 
             return
         except Exception as error:
             if not _is_wider_schema(error) or restart == MAX_RESTARTS:
-                raise _explained(stream, error) from error
+                raise explained(error, stream.table.identifier, stream.checkpoint) from error
             print("the source has got other columns; its stream starts again with them", file=sys.stderr)
 
 
@@ -118,21 +87,3 @@ def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
 
 def _is_wider_schema(error: BaseException) -> bool:
     return bool(re.search(r"DELTA_SCHEMA_CHANGED|DELTA_STREAMING_SCHEMA_MISMATCH_ON_RESTART", str(error)))
-
-
-def _explained(stream: Stream, error: Exception) -> Exception:
-    """The error as a ValueError that says what to do, where that is known; else the error itself."""
-    if isinstance(error, ValueError) or not _is_spark(error):
-        return error
-    for pattern, message in _EXPLANATIONS.items():
-        if re.search(pattern, str(error), re.IGNORECASE):
-            values = {"source": stream.table.identifier, "checkpoint": stream.checkpoint, "reason": reason(error)}
-            return ValueError(message.format(**values))
-    return error
-
-
-def _is_spark(error: Exception) -> bool:
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
-    return isinstance(error, (Py4JError, PySparkException))

@@ -53,7 +53,8 @@ class ScorerSpec:
     compiled: bool = False
 
 
-# (what was loaded, on which device) -> the object. One entry: a worker serves one job at a time.
+# (what was loaded, on which device) -> the object. Of one job: a worker serves one at a time. On each device that its
+# executor has: Spark gives a worker another address from task to task, so an executor is best given one GPU.
 _loaded: dict[tuple[object, str], Any] = {}
 # Loads by this process, for the log and for the test that counts them.
 num_loads = 0
@@ -88,7 +89,8 @@ def copy_score_udf(spec: ModelSpec) -> Any:
 def task_device() -> str:
     """The device of this task: the only visible GPU, else the one that Spark assigned, else the CPU.
 
-    A reused worker of an executor with two GPUs is given one address now and the other later.
+    A reused worker of an executor with two GPUs is given one address now and the other later: it then has a model on
+    each.
     """
     if not torch.cuda.is_available():
         return "cpu"
@@ -105,7 +107,8 @@ def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) ->
     torch.set_num_threads(spec.num_threads or _task_cpus())
     if (key, device) not in _loaded:
         keep_freed_memory()
-        _loaded.clear()
+        for other in [loaded for loaded in _loaded if loaded[0] != key]:
+            del _loaded[other]
         model = load_model(spec.checkpoint, resolve_dtype(spec.dtype, device), device)
         _loaded[key, device] = make(model, load_tokenizer(spec.checkpoint))
         num_loads += 1

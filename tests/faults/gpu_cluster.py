@@ -1,6 +1,6 @@
-"""Sixteen tasks on two executors with two GPUs each, as Spark sees it: what each task was given, as JSON.
+"""Sixteen tasks on two executors with one or two GPUs each, as Spark sees it: what each task was given, as JSON.
 
-No GPU is there: torch is told so only while the scorer is asked for its device, and the model itself loads on the CPU.
+No GPU is there: torch is told so only while a task looks for its device, and the model itself loads on the CPU.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ TASKS = (
 )
 
 
-def main(discovery: str, model: str, out: str) -> None:
+def main(discovery: str, model: str, out: str, num_gpus: str) -> None:
     """Run the tasks and write what they found."""
     os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))
     conf = {
-        "spark.worker.resource.gpu.amount": "2",
+        "spark.worker.resource.gpu.amount": num_gpus,
         "spark.worker.resource.gpu.discoveryScript": discovery,
-        "spark.executor.resource.gpu.amount": "2",
+        "spark.executor.resource.gpu.amount": num_gpus,
         "spark.task.resource.gpu.amount": "1",
         "spark.driver.memory": "1g",
     }
@@ -48,17 +48,19 @@ def main(discovery: str, model: str, out: str) -> None:
 
         begin = time.time()
         scores = []
+        is_available, device_count, load_model = torch.cuda.is_available, torch.cuda.device_count, spark_udfs.load_model
+        torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
+        spark_udfs.load_model = lambda checkpoint, dtype, device: load_model(checkpoint, dtype, "cpu")
+        device = spark_udfs.task_device()
         scorer = _load_once(spec, spec.model, lambda model, tokenizer: _make_scorer(spec, model, tokenizer))
+        torch.cuda.is_available, torch.cuda.device_count = is_available, device_count
+        spark_udfs.load_model = load_model
         for batch in batches:
             scores += [score.influence_score for score in scorer.score(batch["text"])]
         # Long enough that all four GPUs have work at the same time.
         time.sleep(1)
         context = TaskContext.get()
         assert context is not None
-        is_available, device_count = torch.cuda.is_available, torch.cuda.device_count
-        torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
-        device = spark_udfs.task_device()
-        torch.cuda.is_available, torch.cuda.device_count = is_available, device_count
         address = context.resources()["gpu"].addresses[0]
         executor = os.environ.get("SPARK_EXECUTOR_ID", "") or os.getcwd()
         row = (os.getpid(), executor, address, device, spark_udfs.num_loads, begin, time.time(), scores[0])

@@ -39,12 +39,18 @@ def test_an_executor_that_is_killed_stops_nothing(spark: SparkSession, stage: St
 
 
 @pytest.mark.timeout(600)
-def test_each_worker_loads_the_model_once_on_the_gpu_that_is_its_own(tmp_path: Path, tiny_model_folder: str) -> None:
+@pytest.mark.parametrize("num_gpus", [1, 2])
+def test_each_worker_loads_the_model_once_for_each_gpu_that_it_is_given(
+    num_gpus: int, tmp_path: Path, tiny_model_folder: str
+) -> None:
     discovery = tmp_path / "discover_gpus.sh"
-    discovery.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0", "1"]}'\n""")
+    # Of two that are there, an executor with one has the second.
+    addresses = json.dumps(["0", "1"][-num_gpus:])
+    discovery.write_text(f"""#!/bin/sh\necho '{{"name": "gpu", "addresses": {addresses}}}'\n""")
     discovery.chmod(0o755)
     out = tmp_path / "found.json"
     command = [sys.executable, "-m", "tests.faults.gpu_cluster", str(discovery), tiny_model_folder, str(out)]
+    command.append(str(num_gpus))
     finished = subprocess.run(
         command,
         cwd=ROOT,
@@ -56,15 +62,16 @@ def test_each_worker_loads_the_model_once_on_the_gpu_that_is_its_own(tmp_path: P
     assert finished.returncode == 0, finished.stderr[-3000:]
     tasks = json.loads(out.read_text())
     assert len(tasks) == 16
-    assert {task["device"] for task in tasks} == {"cuda:0", "cuda:1"}
+    assert {task["device"] for task in tasks} == {"cuda:0", "cuda:1"} if num_gpus == 2 else {"cuda:1"}
     by_gpu = defaultdict(list)
     for task in tasks:
         # Spark's assignment, and what the scorer makes of it.
         assert task["device"] == f"cuda:{task['address']}"
         by_gpu[task["executor"], task["address"]].append((task["begin"], task["end"]))
-    assert len(by_gpu) == 4
+    assert len(by_gpu) == 2 * num_gpus
     for times in by_gpu.values():
         times.sort()
         assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(times)), "two on one GPU"
-    loads = {task["pid"]: max(t["num_loads"] for t in tasks if t["pid"] == task["pid"]) for task in tasks}
-    assert set(loads.values()) == {1}
+    for pid in {task["pid"] for task in tasks}:
+        of_worker = [task for task in tasks if task["pid"] == pid]
+        assert max(task["num_loads"] for task in of_worker) == len({task["device"] for task in of_worker})

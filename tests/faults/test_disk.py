@@ -42,9 +42,11 @@ def test_a_full_disk_is_a_clear_error_and_once_there_is_space_the_run_completes(
     with filler.open("wb") as file:
         # A few pages stay: the run begins, and fails in the middle of writing.
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(small_disk).free - 16 * 4096)
-    process = stage.start("--batch-bytes", "4000")
-    assert process.wait(200) == 2, stage.said()[-3000:]
-    assert "score: error: a disk is full (" in stage.said()
+    for mode in ("stream", "reconcile"):
+        before = len(stage.said())
+        process = stage.start("--batch-bytes", "4000", "--mode", mode)
+        assert process.wait(200) == 2, stage.said()[-3000:]
+        assert "score: error: a disk is full (" in stage.said()[before:], mode
     filler.unlink()
     stage.run("--batch-bytes", "4000")
     check_scores(texts)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs.scoring import NUM_BUCKETS
 from jobs.tables import Namespace
 from schemas import scores
 from tests.faults.conftest import Stage, children, kill_tree, wait_until
@@ -77,8 +78,10 @@ def test_a_python_worker_that_is_killed_stops_nothing(spark: SparkSession, stage
     for _ in range(2):
         before = commits(stage)
         workers = wait_until(lambda: children(process, lambda line: "pyspark.daemon" in line)[1:], 120, process)
+        assert workers, stage.said()[-3000:]
         time.sleep(1)
-        for worker in workers or []:
+        assert any(worker.is_running() for worker in workers)
+        for worker in workers:
             worker.send_signal(signal.SIGKILL)
         wait_until(lambda before=before: commits(stage) > before, 120, process)
     assert process.wait(300) == 0, stage.said()[-3000:]
@@ -120,7 +123,14 @@ def test_a_document_that_workers_die_of_is_marked_and_the_others_are_scored(
         "architectures": ["DeadlyForCausalLM"],
     }
     (folder / "config.json").write_text(json.dumps(config))
+    # Two more fall into its bucket: they must not be blamed for it.
+    beside = spark.sql(
+        "select concat('beside-', id) from range(100000) "
+        f"where pmod(xxhash64(concat('beside-', id)), {NUM_BUCKETS}) = pmod(xxhash64('deadly'), {NUM_BUCKETS}) limit 2"
+    )
     texts = documents(40) | {"deadly": "This one has a ~ in it."}
+    texts |= {row[0]: "This one is beside it." for row in beside.collect()}
+    assert len(texts) == 43
     add_documents(spark, stage.namespace, texts)
     harmless, stage.model = stage.model, str(folder)
     stage.run("--trust-remote-code", "--batch-bytes", "100000")

@@ -162,8 +162,15 @@ def test_restored_scores_are_noticed_and_what_they_lack_is_scored_again(
     add_documents(spark, namespace, documents(1, first=5))
     with pytest.raises(ValueError, match=r"restored.*--mode reconcile"):
         score()
-    assert score(mode="reconcile")["num_documents"] == 3
-    assert sorted(scores_by_id(spark, namespace)) == sorted(documents(6))
+    # A look at a part of the source, or at another one, is none at all of it.
+    assert score(limit=1, mode="reconcile")["num_documents"] == 1
+    rows = spark.createDataFrame([("other", "x", "Another text.")], "doc_id string, domain string, text string")
+    rows.write.format("delta").save(f"{namespace}/other")
+    assert score(mode="reconcile", corpus_table=f"{namespace}/other")["num_documents"] == 1
+    with pytest.raises(ValueError, match=r"restored.*--mode reconcile"):
+        score()
+    assert score(mode="reconcile")["num_documents"] == 2
+    assert sorted(scores_by_id(spark, namespace)) == sorted([*documents(6), "other"])
     add_documents(spark, namespace, documents(1, first=6))
     assert score()["num_documents"] == 1
 
@@ -188,6 +195,7 @@ def test_another_column_of_the_same_table_is_another_source(
     theirs.write.format("delta").save(path)
     assert score(corpus_table=path)["num_documents"] == 2
     assert score(corpus_table=path, text_column="title")["num_documents"] == 2
+    assert [row["num_to_do"] for row in run_rows(spark, namespace)] == [2, 2]
     assert score(corpus_table=path)["num_documents"] == 0
 
 
@@ -241,6 +249,8 @@ def test_too_many_failures_end_the_run_with_their_classes_and_keep_what_was_scor
     with pytest.raises(ValueError, match=r"1 of 4 documents failed.*1 TextTooLong") as error:
         score(max_text_bytes=1500, max_failed_fraction=0.2)
     assert "attention-influence sql" in str(error.value)
+    # What the command line takes for a message, not for a mistake of ours.
+    assert type(error.value) is ValueError
     assert len(scores_by_id(spark, namespace)) == 4
     (row,) = run_rows(spark, namespace)
     assert (row["state"], row["num_failed"]) == ("failed", 1)
@@ -298,6 +308,31 @@ def test_batches_are_as_large_as_asked_and_each_is_a_commit(spark: SparkSession,
     history = spark.sql(f"describe history delta.`{namespace}/scores`")
     num_bytes = sum(len(text) for text in documents(12).values())
     assert num_bytes / 400 - 1 <= history.filter("operation = 'WRITE'").count() <= 12
+
+
+def test_however_many_commits_there_are_a_source_that_is_compared_is_read_twice(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path
+) -> None:
+    reads = tmp_path / "reads"
+    texts = documents(12)
+
+    @F.udf("string")
+    def read(doc_id: str) -> str:
+        with reads.open("a") as file:
+            file.write(f"{doc_id}\n")
+        return texts[doc_id]
+
+    ids = spark.createDataFrame([(doc_id,) for doc_id in texts], "doc_id string").repartition(3)
+    source = ids.withColumn("domain", F.lit("x")).withColumn("text", read.asNondeterministic()("doc_id"))
+    source.createOrReplaceTempView("counted_view")
+    try:
+        score(corpus_table="counted_view", mode="reconcile", batch_bytes=400)
+    finally:
+        spark.catalog.dropTempView("counted_view")
+    assert sorted(scores_by_id(spark, namespace)) == sorted(texts)
+    assert spark.sql(f"describe history delta.`{namespace}/scores`").filter("operation = 'WRITE'").count() > 3
+    # Once for their ids and bytes, and once for the model; what is read before is the check of the ids.
+    assert 2 <= reads.read_text().count("doc-003") <= 3
 
 
 def test_a_run_whose_row_cannot_be_written_still_scores(

@@ -25,6 +25,17 @@ def test_a_log_gets_plain_lines_with_rate_and_time_left(monkeypatch):
     assert re.fullmatch(r"Scoring: 1,000 tokens in 0 s, [\d,]+ tokens/s", last)
 
 
+def test_a_terminal_that_has_gone_stops_no_work(monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError("Input/output error")
+
+    monkeypatch.setattr("jobs.progress.SECONDS_BETWEEN_LINES", 0.0)
+    with progress("Scoring", total=2, stream=Gone()) as shown:
+        shown.advance(2)
+    assert shown.done == 2
+
+
 def test_a_log_gets_no_more_than_a_line_every_few_seconds():
     log = io.StringIO()
     with progress("Scoring", total=1000, stream=log) as shown:
