@@ -1,7 +1,7 @@
 """All documents cut into bins of scores that follow each other, so that no task holds a whole domain.
 
 Bins are exact whatever their sizes: what is computed inside a bin is added to what comes before it. Their bounds are
-the same for all domains: a bin of one domain is never larger than that bin of all documents.
+the same for all domains: a bin of one domain is never larger than that bin of all documents. A small domain is a bin.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NUM_BINS = 512
 # ... but no bin larger than a task sorts without trouble, and none so small that there are more bins than gain.
 LARGEST_BIN, SMALLEST_BIN = 500_000, 1000
+# A domain with no more than this share of the documents is not cut: there are few others, however many domains.
+SMALL_DOMAIN = 1 / 64
 # Enough that a bin is within a fifth of its size (a random sample of n is off by one in the square root of n).
 SAMPLED_PER_BIN = 100
 
@@ -34,7 +36,7 @@ class Bin:
     """
 
     domain: str
-    value_bin: float
+    value_bin: int
     id_bin: int
     num_documents: int
     num_tokens: int
@@ -47,7 +49,7 @@ class Bin:
 
 
 BIN_COLUMNS = (
-    "domain string, value_bin double, id_bin int, num_documents bigint, num_tokens bigint, "
+    "domain string, value_bin int, id_bin int, num_documents bigint, num_tokens bigint, "
     "lowest double, highest double, domain_size bigint, documents_before bigint, tokens_before bigint, "
     "higher_documents bigint"
 )
@@ -56,11 +58,19 @@ Bound = tuple[float, str]
 
 
 @dataclass(frozen=True)
+class Cuts:
+    """Where bins end, in order, and the domains that are cut; every other one is a bin."""
+
+    bounds: Sequence[Bound]
+    domains: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Bins:
-    """documents, the bounds of the bins, and the bins of each domain in order."""
+    """documents, how they are cut, and the bins of each domain in order."""
 
     documents: DataFrame
-    bounds: Sequence[Bound]
+    cuts: Cuts
     of_domain: dict[str, list[Bin]]
 
     def totals(self) -> dict[str, tuple[int, int]]:
@@ -82,16 +92,20 @@ def cut_into_bins(spark: SparkSession, documents: DataFrame, rows_per_bin: int |
     documents has doc_id, domain, order_value (double, finite) and num_tokens (bigint), none null. It is read three
     times here, and again by what uses the bins: it must be the same each time.
     """
+    sizes_of_domains = {row["domain"]: row["count"] for row in documents.groupBy("domain").count().collect()}
+    num_documents = sum(sizes_of_domains.values())
     if rows_per_bin is None:
-        rows_per_bin = min(LARGEST_BIN, max(SMALLEST_BIN, documents.count() // NUM_BINS))
+        rows_per_bin = min(LARGEST_BIN, max(SMALLEST_BIN, num_documents // NUM_BINS))
+    small = max(rows_per_bin, num_documents * SMALL_DOMAIN)
     sample_every = max(1, rows_per_bin // SAMPLED_PER_BIN)
     sample = run_statement(spark, "bin_sample", {"sample_every": sample_every}, documents=documents).collect()
     # As they are ranked: Python compares text as Spark does, by its code points.
     falling = sorted((-row["order_value"], row["doc_id"]) for row in sample)
     sampled_per_bin = max(1, rows_per_bin // sample_every)
-    bounds = falling[sampled_per_bin - 1 :: sampled_per_bin]
-    sizes = run_statement(spark, "bin_sizes", binned=with_bins(spark, documents, bounds)).collect()
-    return Bins(documents, bounds, {domain: list(_placed(of_domain)) for domain, of_domain in _by_domain(sizes)})
+    large = [domain for domain, size in sizes_of_domains.items() if size > small]
+    cuts = Cuts(falling[sampled_per_bin - 1 :: sampled_per_bin], large)
+    sizes = run_statement(spark, "bin_sizes", binned=with_bins(spark, documents, cuts)).collect()
+    return Bins(documents, cuts, {domain: list(_placed(of_domain)) for domain, of_domain in _by_domain(sizes)})
 
 
 def _by_domain(sizes: list[Row]) -> Iterator[tuple[str, list[Row]]]:
@@ -117,24 +131,27 @@ def _placed(sizes: list[Row]) -> Iterator[Bin]:
             documents, tokens = documents + row["num_documents"], tokens + row["num_tokens"]
 
 
-def with_bins(spark: SparkSession, documents: DataFrame, bounds: Sequence[Bound]) -> DataFrame:
-    """The documents with value_bin and id_bin, both rising in the order of their ranks.
+def with_bins(spark: SparkSession, documents: DataFrame, cuts: Cuts) -> DataFrame:
+    """The documents with value_bin and id_bin, both rising in the order of their ranks; 0 where a domain is not cut.
 
-    bounds are in order. Each bound's value has a bin of its own; one that would fill several is cut by the ids of its
-    documents as well.
+    Each bound's value has a bin of its own; one that would fill several is cut by the ids of its documents as well.
     """
     from pyspark.ml.feature import Bucketizer
     from pyspark.sql import functions as F
 
     ids = defaultdict(list)
-    for negated, doc_id in bounds:
+    for negated, doc_id in cuts.bounds:
         # 0.0 and -0.0 are one value to SQL, and two to Bucketizer (which wants at least one split).
         ids[negated + 0.0].append(doc_id)
     splits = {-math.inf, 0.0, math.inf}.union(*((value, math.nextafter(value, math.inf)) for value in ids))
     with_value = documents.withColumn("negated", 0.0 - documents.order_value)
     # A binary search in the JVM; the same in SQL, by higher-order functions, takes ten times as long.
     bucketizer = Bucketizer(splits=sorted(splits), inputCol="negated", outputCol="value_bin")
-    binned = bucketizer.transform(with_value)
+    is_cut = F.col("domain").isin(list(cuts.domains))
+    value_bin = F.when(is_cut, F.col("value_bin")).otherwise(0).cast("int")
+    binned = bucketizer.transform(with_value).withColumns(
+        {"value_bin": value_bin, "negated": F.when(is_cut, F.col("negated"))}
+    )
     several = [(value, of_value) for value, of_value in ids.items() if len(of_value) > 1]
     if not several:
         return binned.drop("negated").withColumn("id_bin", F.lit(0))

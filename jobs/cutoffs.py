@@ -35,7 +35,7 @@ def take_from_top(spark: SparkSession, bins: Bins, limits: Mapping[str, Limit]) 
     rows = [(*astuple(bin_), limit.max_documents, limit.max_tokens) for bin_, limit in last]
     last_bins = spark.createDataFrame(rows, f"{BIN_COLUMNS}, max_documents bigint, max_tokens bigint")
     near = run_statement(spark, "near_cutoff", documents=bins.documents, last_bins=last_bins)
-    found = run_statement(spark, "first_excluded", binned=with_bins(spark, near, bins.bounds), last_bins=last_bins)
+    found = run_statement(spark, "first_excluded", binned=with_bins(spark, near, bins.cuts), last_bins=last_bins)
     excluded = spark.createDataFrame(found.collect(), found.schema)
     return run_statement(spark, "before_excluded", documents=bins.documents, excluded=excluded)
 

@@ -39,6 +39,12 @@ def part_targets(
 
     ValueError where a part has too few tokens for the total, naming the most that there can be.
     """
+    for part, tokens in available.items():
+        if not tokens:
+            raise ValueError(
+                f"the {part} part of the mix has no documents: was everything selected? mix with --baseline all, or "
+                "select less"
+            )
     shares = {
         (part, domain): part_shares[part] * share
         for part, tokens in available.items()
@@ -52,7 +58,8 @@ def part_targets(
             f"with its repeats, which suffice for a mix of {int(largest):,}; ask for fewer, raise --repeats, or give "
             "the domain a smaller share"
         )
-    asked = int(largest) if total is None else total
+    # Not rounded: the part that bounds the mix is taken whole.
+    asked = largest if total is None else Fraction(total)
     targets: dict[str, dict[str, int]] = {part: {} for part in available}
     for (part, domain), share in shares.items():
         targets[part][domain] = int(asked * share)

@@ -20,6 +20,29 @@ def scored_documents(spark: SparkSession, all_scores: DataFrame, scorer_id: str)
     return run_statement(spark, "scored_documents", values, scores=all_scores)
 
 
+def live_scores(
+    spark: SparkSession, namespace: Namespace, all_scores: DataFrame, scorer_id: str
+) -> tuple[DataFrame, dict[str, int | None]]:
+    """The scores of texts that the namespace's corpus has now, and the versions of what else was read for that.
+
+    Reads the corpus once. All of the scores, and no versions, where the scorer has read another table than the corpus.
+    """
+    from pyspark.sql import functions as F
+
+    from jobs.versions import read_at_version
+    from schemas import corpus, runs
+
+    identifier = namespace.identifier(corpus.TABLE.name)
+    if not all(namespace.exists(spark, table.TABLE.name) for table in (corpus, runs)):
+        return all_scores, {}
+    sources = namespace.read(spark, runs.TABLE).filter(F.col("scorer_id") == scorer_id).select("source").distinct()
+    if [row["source"] for row in sources.collect()] != [identifier]:
+        return all_scores, {}
+    table, version = read_at_version(spark, identifier)
+    live = run_statement(spark, "live_texts", corpus=table)
+    return all_scores.join(live, ["doc_id", "text_sha256"], "left_semi"), {corpus.TABLE.name: version}
+
+
 def scored_domains(all_scores: DataFrame, scorer_id: str) -> set[str]:
     """The domains in which the scorer has scored anything, now or earlier."""
     from pyspark.sql import functions as F

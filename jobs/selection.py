@@ -14,6 +14,7 @@ from jobs.selection_settings import SelectSettings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from jobs.candidates import Lacking
     from jobs.selection_rule import Totals
 
 
@@ -36,25 +37,27 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
     require_scored(all_scores, scorer_id)
     if settings.domain:
         require_known_domains(settings, scored_domains(all_scores, scorer_id))
-    tables = open_tables(spark, namespace, settings)
+    tables = open_tables(spark, namespace, settings, scorer_id)
     made_of = {
         "settings": json.dumps(settings.what_was_asked(), sort_keys=True),
         "source_versions": json.dumps(tables.versions, sort_keys=True),
     }
-    selection_id = identity(scorer_id, *made_of.values())
+    # A table without versions may have other rows next time: what is made of it is a selection of its own.
+    now = datetime.now(UTC)
+    selection_id = identity(scorer_id, *made_of.values(), *([str(now)] if None in tables.versions.values() else []))
     if not settings.dry_run:
         namespace.create(spark, selections.TABLE)
         namespace.create(spark, selection_runs.TABLE)
     with (
-        enough_tasks(spark, tables.scores.count()),
-        find_candidates(spark, tables, scorer_id, settings) as candidates,
+        enough_tasks(spark, all_scores.count()),
+        find_candidates(spark, tables, scorer_id, settings) as (candidates, lacking),
     ):
         selected, totals = select(spark, candidates, settings)
-        domains = summary(spark, selected, totals, settings)
+        domains = summary(spark, selected, totals, lacking, settings)
         if not settings.dry_run:
             rows = selected.withColumn("selection_id", F.lit(selection_id)).select(*selections.TABLE.schema.names)
             namespace.replace(rows, selections.TABLE, "selection_id", selection_id)
-            of_all = {"selection_id": selection_id, "scorer_id": scorer_id, **made_of, "created_at": datetime.now(UTC)}
+            of_all = {"selection_id": selection_id, "scorer_id": scorer_id, **made_of, "created_at": now}
             made = [tuple((row | of_all)[name] for name in selection_runs.TABLE.schema.names) for row in domains]
             made_rows = spark.createDataFrame(made, selection_runs.TABLE.schema)
             namespace.replace(made_rows, selection_runs.TABLE, "selection_id", selection_id)
@@ -80,8 +83,10 @@ def select(spark: SparkSession, candidates: DataFrame, settings: SelectSettings)
     return run_statement(spark, "above_threshold", documents=candidates, thresholds=rows), totals
 
 
-def summary(spark: SparkSession, selected: DataFrame, totals: Totals, settings: SelectSettings) -> list[dict[str, Any]]:
-    """What was taken of each domain, and by which rule."""
+def summary(
+    spark: SparkSession, selected: DataFrame, totals: Totals, lacking: Lacking, settings: SelectSettings
+) -> list[dict[str, Any]]:
+    """What was taken of each domain, by which rule, and how many documents the joined tables lack."""
     from jobs.statements import run_statement
 
     sign = {"sign": -1 if settings.end == "bottom" else 1}
@@ -95,9 +100,11 @@ def summary(spark: SparkSession, selected: DataFrame, totals: Totals, settings: 
             "rule": f"{settings.rule.replace('_', ' ')} {settings.value(domain):.12g}{where}",
             "num_candidates": num_documents,
             "candidate_tokens": num_tokens,
+            **lacking.get(domain, {"without_quality": None, "without_cluster": None}),
             **taken.get(domain, nothing),
         }
-        for domain, (num_documents, num_tokens) in sorted(totals.items())
+        # A domain of which the joins leave nothing is shown, too.
+        for domain, (num_documents, num_tokens) in sorted({**dict.fromkeys(lacking, (0, 0)), **totals}.items())
     ]
 
 
@@ -121,6 +128,10 @@ def report(settings: SelectSettings, found: dict[str, Any]) -> None:
     print(plain_table(["domain", "rule", "documents", "tokens", "cut-off score"], rows))
     num_documents = sum(row["num_documents"] for row in found["domains"])
     num_tokens = sum(row["num_tokens"] for row in found["domains"])
+    for table, name in ((settings.quality_table, "without_quality"), (settings.dedup_table, "without_cluster")):
+        if table and (count := sum(row[name] for row in found["domains"])):
+            what = "kept" if settings.missing == "keep" else "dropped"
+            print(f"\n{count:,} scored documents are not in {printable(table, 80)}, and were {what}")
     would_be = "would be selected" if settings.dry_run else "selected"
     print(f"\n{would_be}: {num_documents:,} documents with {num_tokens:,} tokens as selection {found['selection_id']}")
 

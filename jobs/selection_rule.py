@@ -40,11 +40,6 @@ def _token_budgets(settings: SelectSettings, totals: Totals) -> dict[str, int]:
     assert settings.tokens is not None
     fixed = {domain: int(tokens) for domain, tokens in settings.domain.items()}
     rest = int(settings.tokens) - sum(fixed.values())
-    if rest < 0:
-        raise ValueError(
-            f"--domain gives {sum(fixed.values()):,} tokens to {', '.join(sorted(fixed))}, more than the "
-            f"{int(settings.tokens):,} of --tokens"
-        )
     others = {domain: tokens for domain, (_, tokens) in totals.items() if domain not in fixed}
     shared = sum(others.values())
     return fixed | {domain: rest * tokens // shared for domain, tokens in others.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from jobs.settings import StageSettings
 
@@ -22,11 +22,11 @@ class SelectSettings(StageSettings):
     scorer_id: str | None = Field(None, description="whose scores to go by; needed where there are several scorers")
     fraction: float | None = Field(None, gt=0, le=1, description="share of each domain's documents")
     token_fraction: float | None = Field(None, gt=0, le=1, description="share of each domain's tokens")
-    tokens: float | None = Field(
+    tokens: FiniteFloat | None = Field(
         None, ge=0, description="tokens in all, such as 73e9, divided among domains by the tokens that they have"
     )
-    threshold: float | None = Field(None, description="lowest influence score to take (highest, from the bottom)")
-    domain: dict[str, float] = Field(
+    threshold: FiniteFloat | None = Field(None, description="lowest influence score to take (highest, from the bottom)")
+    domain: dict[str, FiniteFloat] = Field(
         default_factory=dict, description="the rule's value for one domain, such as code=0.3; may be repeated"
     )
     end: Literal["top", "bottom"] = Field("top", description="take the highest scores, or the lowest")
@@ -37,8 +37,8 @@ class SelectSettings(StageSettings):
     quality_table: str | None = Field(None, description="table with a quality value for each document")
     quality_id_column: str = Field("doc_id", description="its column with the document's id")
     quality_column: str = Field("quality", description="its column with the value, the higher the better")
-    min_quality: float | None = Field(None, description="lowest quality to take")
-    combine: dict[str, float] = Field(
+    min_quality: FiniteFloat | None = Field(None, description="lowest quality to take")
+    combine: dict[str, FiniteFloat] = Field(
         default_factory=dict,
         description="order by a weighted mean of percentiles in the domain, such as influence=0.7,quality=0.3",
     )
@@ -60,6 +60,11 @@ class SelectSettings(StageSettings):
                 raise ValueError(f"--domain {domain}={value} must be above 0 and at most 1, as --{rule} is")
             if rule == "tokens" and value < 0:
                 raise ValueError(f"--domain {domain}={value} must be 0 tokens or more")
+        if rule == "tokens" and sum(self.domain.values()) > self.general_value:
+            raise ValueError(
+                f"--domain gives {sum(self.domain.values()):,.0f} tokens to {', '.join(sorted(self.domain))}, more "
+                f"than the {self.general_value:,.0f} of --tokens"
+            )
         self._check_quality()
         return self
 

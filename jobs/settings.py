@@ -25,6 +25,10 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from jobs.display import printable
+
+# Of names in messages: they may come from data.
+NAME_WIDTH, MAX_NAMES = 60, 30
 # In the order in which they run. Stage a-b is the module jobs.a_b, but for those below; its settings are ABSettings.
 STAGES = {
     "ingest": "read documents from files or a table into the corpus table",
@@ -163,7 +167,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Words that name the nearest of the known names, or all of them where none is near."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}"
+    if close:
+        return f"did you mean {printable(close[0], NAME_WIDTH)}?"
+    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
+    return f"known are {', '.join(printable(known, NAME_WIDTH) for known in names[:MAX_NAMES])}{more}"
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

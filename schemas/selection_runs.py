@@ -15,6 +15,8 @@ TABLE = TableContract(
             required("rule", STRING, "What was asked for in this domain, such as fraction 0.2"),
             required("num_candidates", LONG, "Documents that there were to choose from, after the joins"),
             required("candidate_tokens", LONG, "Their tokens"),
+            optional("without_quality", LONG, "Scored documents that the quality table lacks; null without one"),
+            optional("without_cluster", LONG, "Scored documents that the dedup table lacks; null without one"),
             required("num_documents", LONG, "Documents selected"),
             required("num_tokens", LONG, "Their tokens"),
             optional("cutoff_order_value", DOUBLE, "The last selected document's order_value; null if there is none"),

@@ -1,6 +1,7 @@
--- What the joins found: how many documents a table lacks or has twice, and the first and last of them by id.
+-- What the joins found in each domain: how many documents a table lacks or has twice, and the first and last by id.
 with documents as (select * from {documents})
 select
+    domain,
     count_if(quality is null) as without_quality,
     min(doc_id) filter (where quality is null) as first_without_quality,
     max(doc_id) filter (where quality is null) as last_without_quality,
@@ -14,3 +15,4 @@ select
     min(doc_id) filter (where cluster_rows > 1) as first_twice_in_cluster,
     max(doc_id) filter (where cluster_rows > 1) as last_twice_in_cluster
 from documents
+group by domain

@@ -150,12 +150,38 @@ def test_more_tokens_than_there_are_is_an_error_that_says_how_many_there_are(run
 
 
 def test_several_selections_without_a_choice_are_listed(spark: SparkSession, selected: tuple[str, str]) -> None:
-    namespace, _ = selected
+    namespace, selection_id = selected
+    again = MixSettings(namespace=namespace, selection_id=selection_id)
+    first = mix.run(again, spark)
     selection.run(SelectSettings(namespace=namespace, fraction=0.1), spark)
+    # Another selection beside it makes it no other mix.
+    assert mix.run(again, spark)["mixture_id"] == first["mixture_id"]
     with pytest.raises(ValueError, match=r"has 2 selections; name one with --selection-id:\n  \w{16}  .* documents"):
         mix.run(MixSettings(namespace=namespace), spark)
     with pytest.raises(ValueError, match=r"--selection-id is 'x', but namespace .* has only:"):
         mix.run(MixSettings(namespace=namespace, selection_id="x"), spark)
+
+
+def test_without_a_total_the_part_that_bounds_the_mix_is_taken_whole() -> None:
+    available = {"selected": {"a": 1000, "b": 500}, "baseline": {"a": 10000, "b": 9000}}
+    found = part_targets(available, {"selected": Fraction(7, 10), "baseline": Fraction(3, 10)}, {}, None)
+    assert found["selected"] == {"a": 1000, "b": 500}
+    with pytest.raises(ValueError, match="baseline part of the mix has no documents"):
+        part_targets(available | {"baseline": {}}, {"selected": Fraction(1, 2), "baseline": Fraction(1, 2)}, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--domain-share", "a=-0.5"], r"--domain-share a=-0.5 must be 0 or more"),
+        (["--domain-share", "a=nan"], r"--domain-share is .*nan.* must be a finite number"),
+        (["--domain-share", "a=0.7", "--domain-share", "b=0.4"], r"gives 1.1 in all; it must be at most 1"),
+        (["--tokens", "inf"], r"--tokens is .*inf.* must be a finite number"),
+    ],
+)
+def test_shares_that_make_no_sense_are_errors(flags: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_settings(MixSettings, flags, "mix")
 
 
 def test_shares_and_targets_are_exact() -> None:

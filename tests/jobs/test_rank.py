@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import random
 from collections import defaultdict
@@ -14,7 +15,8 @@ from jobs import rank, ranking
 from jobs.rank import RankSettings
 from jobs.scored import scored_documents
 from jobs.tables import Namespace
-from schemas import rankings, scorers, scores
+from schemas import corpus, rankings, scorers, scores
+from tests.jobs.test_status import run_row, write_runs
 
 NOW = dt.datetime(2026, 1, 1)
 
@@ -149,6 +151,39 @@ def test_of_a_document_whose_text_changed_only_the_latest_counts_and_none_where_
     ]
     found = ranked(spark, rows)
     assert [(row["doc_id"], row["domain"], row["text_sha256"]) for row in found] == [("better", "e", "new")]
+
+
+def test_only_scores_of_texts_that_the_corpus_has_now_are_ranked(spark, namespace):
+    def sha256(text):
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    later = {"scored_at": NOW + dt.timedelta(days=1)}
+    write(
+        spark,
+        namespace,
+        [
+            # Its text was changed, and changed back, which needs no new score.
+            score_row("changed", "d", 0.3, text_sha256=sha256("first")),
+            score_row("changed", "d", 0.9, text_sha256=sha256("second"), **later),
+            score_row("deleted", "d", 0.8, text_sha256=sha256("third")),
+            score_row("same", "d", 0.5, text_sha256=sha256("fourth")),
+        ],
+    )
+    place = Namespace.parse(namespace)
+    place.create(spark, corpus.TABLE)
+    texts = [("changed", "d", "first", None), ("same", "d", "fourth", None)]
+    place.append(spark.createDataFrame(texts, corpus.TABLE.schema), corpus.TABLE)
+    write_runs(spark, namespace, run_row(source=place.identifier("corpus")))
+
+    def found():
+        rank.run(RankSettings(namespace=namespace), spark)
+        rows = place.read(spark, rankings.TABLE).orderBy("domain_rank").collect()
+        return [(row["doc_id"], row["influence_score"]) for row in rows]
+
+    assert found() == [("same", 0.5), ("changed", 0.3)]
+    # What the scorer has read of another table is not looked for in the corpus.
+    write_runs(spark, namespace, run_row(run_id="r2", source="`theirs`"))
+    assert found() == [("changed", 0.9), ("deleted", 0.8), ("same", 0.5)]
 
 
 def test_ranking_twice_gives_the_same_rows_and_leaves_other_scorers_alone(spark, namespace, capsys):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.bins import cut_into_bins
+from jobs.bins import cut_into_bins, with_bins
 from jobs.ranking import choose_method, ranked
 
 Row = tuple[str, str, float, int]
@@ -94,13 +94,25 @@ def many(spark: SparkSession) -> DataFrame:
 
 
 def test_no_bin_holds_a_large_part_of_a_domain_whatever_its_scores(spark: SparkSession, many: DataFrame) -> None:
-    bins = cut_into_bins(spark, many, rows_per_bin=200).binned
+    bins = with_bins(spark, many, cut_into_bins(spark, many, rows_per_bin=200).cuts)
     sizes = Counter[tuple[Any, ...]]()
     for row in bins.groupBy("domain", "value_bin", "id_bin").count().collect():
         sizes[row["domain"], row["value_bin"], row["id_bin"]] += row["count"]
     assert sum(sizes.values()) == 20_000
     assert max(sizes.values()) < 3 * 200
     assert sum(domain == "equal" for domain, _, _ in sizes) >= 5
+
+
+def test_many_small_domains_are_a_bin_each(spark: SparkSession) -> None:
+    """Cut like a large one, they would have as many bins as documents, and the driver reads a row a bin."""
+    documents = spark.range(2000).selectExpr(
+        "cast(id as string) as doc_id",
+        "concat('host ', id % 200) as domain",
+        "rand(1) as order_value",
+        "id as num_tokens",
+    )
+    parts = cut_into_bins(spark, documents, rows_per_bin=20).of_domain
+    assert [len(of_domain) for of_domain in parts.values()] == [1] * 200
 
 
 def test_both_methods_agree_to_the_row_on_skewed_data(spark: SparkSession, many: DataFrame) -> None:

@@ -151,7 +151,17 @@ def test_documents_that_a_table_lacks_are_kept_dropped_or_an_error(
         run(*flags)
     assert num_selected(spark, filled) == before
     assert run(*flags, "--missing", "keep", "--min-quality", "0.5") == ids(everything)
+    capsys.readouterr()
     assert run(*flags, "--missing", "drop") == set(some[1::2])
+    assert f"{without} scored documents are not in {table[:60]}" in capsys.readouterr().out
+    nothing = write_table(spark, filled, "nothing", [("nobody", 1.0)], "doc_id string, quality double")
+    assert run("--fraction", "1", "--quality-table", nothing, "--missing", "drop", "--json") == set()
+    found = json.loads(capsys.readouterr().out)["domains"]
+    assert [(row["domain"], row["num_candidates"], row["without_quality"]) for row in found] == [
+        (domain, 0, len(members)) for domain, members in sorted(DOMAINS.items())
+    ]
+    stored = Namespace.parse(filled).read(spark, selection_runs.TABLE).filter("without_quality > 0").collect()
+    assert {row["without_cluster"] for row in stored} == {None}
 
 
 def test_a_table_with_two_rows_for_a_document_is_an_error_that_shows_it(
@@ -227,6 +237,10 @@ def test_a_dry_run_says_what_would_be_selected_and_writes_nothing(
         (["--fraction", "1.5"], "--fraction is '?1.5'?, but must be less than or equal to 1"),
         (["--domain", "code=2"], r"--domain code=2.0 must be above 0 and at most 1"),
         (["--fraction", "0.2", "--tokens", "5"], "--fraction and --tokens are rules of which one only can hold"),
+        (["--tokens", "10", "--domain", "code=11"], "gives 11 tokens to code, more than the 10 of --tokens"),
+        (["--tokens", "inf"], "--tokens is '?inf'?, but must be a finite number"),
+        (["--threshold", "nan"], "--threshold is '?nan'?, but must be a finite number"),
+        (["--domain", "code=nan", "--tokens", "5"], "--domain is .*nan.*, but must be a finite number"),
         (["--min-quality", "1"], "--min-quality needs a --quality-table"),
         (["--combine", "influence=1,stars=2", "--quality-table", "t"], "must be weights such as influence=0.7"),
         (
@@ -247,7 +261,6 @@ def test_bad_input_is_an_error_before_anything_is_written(spark: SparkSession, n
     words = write_table(spark, namespace, "words", [("a", "good")], "doc_id string, quality string")
     cases = {
         r"--domain 'cod' has no scored document; did you mean code\?": ["--domain", "cod=0.3"],
-        r"more than the 10 of --tokens": ["--tokens", "10", "--domain", "code=11"],
         r"--dedup-id-column is 'doc_id', whose values .* are bigint; they must be strings": ["--dedup-table", numbers],
         r"--cluster-column is 'cluster', which .* lacks; did you mean cluster_id\?": [
             *("--dedup-table", numbers, "--cluster-column", "cluster", "--dedup-id-column", "cluster_id")
