@@ -121,7 +121,7 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_before_any_work(
 ) -> None:
     add_documents(spark, namespace, documents(2))
     folder = unwritable(place, tmp_path, request)
-    with pytest.raises(ValueError, match=r"checkpoint .*folder.* cannot be written .*--checkpoint"):
+    with pytest.raises(ValueError, match=r"cannot be written .*that is the checkpoint .*folder.*--checkpoint"):
         score(checkpoint=folder)
     assert all_scores(spark, namespace) == []
     (row,) = Namespace.parse(namespace).read(spark, runs.TABLE).collect()

@@ -52,7 +52,7 @@ def mixed(spark, tmp_path_factory) -> str:
     write_mix(spark, namespace, MIX)
     place = Namespace.parse(namespace)
     place.create(spark, selection_runs.TABLE)
-    rule = ("sel1", "a|b", "s1", "fraction 0.2 <i>", 9, 90, 3, 30, 0.5, 0.5, "{}", "{}", NOW)
+    rule = ("sel1", "a|b", "s1", "fraction 0.2 <i>", 9, 90, None, None, 3, 30, 0.5, 0.5, "{}", "{}", NOW)
     place.append(spark.createDataFrame([rule], selection_runs.TABLE.schema), selection_runs.TABLE)
     return namespace
 
