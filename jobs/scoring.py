@@ -132,7 +132,7 @@ class BatchScorer:
         for part in _ranges(pending, lambda: READ_BYTES * self.plan.tasks):
             with self._read(spark, documents, part, total) as of_part:
                 for batch in _ranges(part, lambda: self._batch_bytes(total)):
-                    self._score_range(spark, of_part, batch[0][0], batch[-1][0], transaction)
+                    self._score_buckets(spark, of_part, batch, transaction)
                     self.log.record("running")
                     self.log.stop_if_too_many_failed()
 
@@ -166,23 +166,18 @@ class BatchScorer:
             return MIN_BATCH_BYTES
         return max(MIN_BATCH_BYTES, min(total // MIN_BATCHES, int(speed * 60 * self.plan.batch_minutes)))
 
-    def _score_range(
-        self,
-        spark: SparkSession,
-        documents: DataFrame,
-        first: int,
-        last: int,
-        transaction: Transaction | None,
+    def _score_buckets(
+        self, spark: SparkSession, documents: DataFrame, buckets: Buckets, transaction: Transaction | None
     ) -> None:
-        """Score the buckets from first to last in a commit; by halves where a worker dies of one of them."""
+        """Score consecutive buckets in a commit; by halves where a worker dies of one of their documents."""
+        first, last = buckets[0][0], buckets[-1][0]
         of_range = documents.filter(bucket_of().between(first, last))
-        options = transaction.options(last) if transaction else {}
-        if self._commit(spark, of_range, options):
+        if self._commit(spark, of_range, transaction.options(last) if transaction else {}):
             return
-        if first < last:
-            middle = (first + last) // 2
-            self._score_range(spark, documents, first, middle, transaction)
-            self._score_range(spark, documents, middle + 1, last, transaction)
+        if len(buckets) > 1:
+            middle = len(buckets) // 2
+            self._score_buckets(spark, documents, buckets[:middle], transaction)
+            self._score_buckets(spark, documents, buckets[middle:], transaction)
             return
         to_do = self._to_do(spark, of_range).select("doc_id").distinct().collect()
         self._score_ids(spark, of_range, sorted(row["doc_id"] for row in to_do))

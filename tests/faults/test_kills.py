@@ -133,7 +133,7 @@ def test_a_document_that_workers_die_of_is_marked_and_the_others_are_scored(
     assert len(texts) == 43
     add_documents(spark, stage.namespace, texts)
     harmless, stage.model = stage.model, str(folder)
-    stage.run("--trust-remote-code", "--batch-bytes", "100000")
+    stage.run("--trust-remote-code", "--batch-bytes", "100000", seconds=600)
     stage.model = harmless
     found = check_scores(texts)
     assert (found["deadly"]["status"], found["deadly"]["error_class"]) == ("failed", "WorkerDied")
