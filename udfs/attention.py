@@ -125,12 +125,13 @@ def decoder_layers(model: Any) -> torch.nn.ModuleList:
 def plain_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """What the model computes by itself, in the number format of v; ValueError where its scores are more than q·k."""
+    """What the model computes by itself; ValueError where its scores are more than q·k."""
     for name, reason in _BIASES.items():
         if kwargs.get(name) is not None:
             raise refusal(module.config.model_type, reason)
-    # Rotary embeddings in float32 have widened both (udfs/precision.py).
-    query, key = query.to(value.dtype), key.to(value.dtype)
+    # Rotary embeddings in float32 have widened q and k (udfs/precision.py). A CPU is no slower in float32.
+    dtype = value.dtype if value.is_cuda else torch.promote_types(query.dtype, value.dtype)
+    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return output, None
 

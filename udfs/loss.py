@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from udfs.precision import SIXTEEN_BITS
+
 # Logits held at a time, as float32. On a CPU they are read back from its cache: 8 MiB gave 150 GFLOP/s where 64 MiB
 # of whole rows gave 113 (SmolLM2's 49,152 words, two cores, float32; 290 against 198 in bfloat16). A GPU wants
 # larger matrices, and full logits of a 4,096-token window over 128k words would be 2 GB, twice that paired.
@@ -34,7 +36,10 @@ class VocabularyHead:
         return self._finish(self._module(hidden))
 
     def pieces(self, hidden: Tensor, num_words: int) -> Iterator[tuple[int, Tensor]]:
-        """(first word, float32 logits (N, W)) of consecutive slices of the vocabulary, at most num_words words each."""
+        """(first word, float32 logits (N, W)) of consecutive slices of the vocabulary, at most num_words words each.
+
+        They are what the model says of the words, but for those that rounds() tells of.
+        """
         if not self.can_slice:
             yield 0, self(hidden)
             return
@@ -43,6 +48,16 @@ class VocabularyHead:
             words = slice(first, first + num_words)
             logits = _product(hidden, weight[words])
             yield first, self._finish(logits if bias is None else logits + bias[words].float())
+
+    def rounds(self, hidden: Tensor) -> bool:
+        """Whether pieces of hidden are rounded to 16 bits: only CUDA multiplies such matrices into float32."""
+        return self.can_slice and not hidden.is_cuda and self._module.weight.dtype in SIXTEEN_BITS
+
+    def exact(self, hidden: Tensor, words: Tensor) -> Tensor:
+        """Float32 logits (N,) of one word (N,) a row of hidden (N, C), where the head can be sliced."""
+        weight, bias = self._module.weight, self._module.bias
+        logits = (hidden.to(weight.dtype).float() * weight[words].float()).sum(-1)
+        return self._finish(logits if bias is None else logits + bias[words].float())
 
     def _finish(self, logits: Tensor) -> Tensor:
         if self._divisor is not None:
@@ -55,11 +70,10 @@ class VocabularyHead:
 
 
 def _product(hidden: Tensor, weight: Tensor) -> Tensor:
-    """Logits (N, W) float32 of hidden (N, C) and weight (W, C): in 16 bits they move scores (udfs/precision.py)."""
+    """Logits (N, W) float32 of hidden (N, C) and weight (W, C)."""
     if hidden.is_cuda and weight.dtype != torch.float32:
         return torch.mm(hidden.to(weight.dtype), weight.T, out_dtype=torch.float32)
-    # A CPU has no product of 16-bit matrices that gives float32.
-    return torch.nn.functional.linear(hidden.float(), weight.float())
+    return torch.nn.functional.linear(hidden.to(weight.dtype), weight).float()
 
 
 def next_token_losses(hidden: Tensor, input_ids: Tensor, lengths: Tensor, head: VocabularyHead) -> Tensor:
@@ -123,4 +137,10 @@ def _losses_of_rows(hidden: Tensor, targets: Tensor, head: VocabularyHead, num_w
         is_here = (index >= 0) & (index < logits.shape[1])
         here = logits.gather(1, index.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
         target_logits = torch.where(is_here, here, target_logits)
+    if head.rounds(hidden):
+        exact = head.exact(hidden, targets)
+        # The sum averages the words' rounding, and the target's alone would stay: put its exact logit in both places.
+        share = torch.exp(target_logits - log_sums)
+        log_sums = log_sums + torch.log1p(share * torch.expm1(exact - target_logits))
+        target_logits = exact
     return log_sums - target_logits

@@ -23,7 +23,7 @@ from udfs.tokenised import Buffer, TextReader, one_ahead
 from udfs.windows import Window, check_window, start_tokens
 
 # Raised whenever a change moves scores: it is part of a scorer's identity.
-SCORING_VERSION = 2
+SCORING_VERSION = 3
 # Tokens in one pass: small enough for a CPU's cache and memory, large enough to fill a GPU.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # Enough windows to sort by length before batching, few enough to hold.
@@ -76,7 +76,6 @@ class PairedScorer:
                 f"reads exactly; use --window {max_exact_window(config)} or less"
             )
         self.model, self.window = model, window
-        self.device = next(model.parameters()).device
         self.max_batch_tokens = max_batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "cuda"]
         self.head = VocabularyHead(model)
         vocab_size = model.get_input_embeddings().num_embeddings
@@ -89,6 +88,12 @@ class PairedScorer:
         self.remove = install_paired_mask(model, self.heads, mode)
         if compiled:
             self._compile()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is: it may be moved between passes."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     def score(self, texts: Iterable[str | None]) -> list[DocumentScore]:
         """One DocumentScore a text, in order; the same to rounding however the texts are batched."""
