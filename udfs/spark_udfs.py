@@ -1,6 +1,7 @@
 """The two pandas_udfs: paired scores of texts, and copy scores of probes. The only module here that knows Spark.
 
-A Python worker loads a model once and keeps it for all the partitions that it is given.
+A Python worker loads a model once and keeps it for all the partitions that it is given; on an executor with several
+GPUs the model follows its tasks from one to another.
 """
 
 from __future__ import annotations
@@ -53,9 +54,18 @@ class ScorerSpec:
     compiled: bool = False
 
 
-# (what was loaded, on which device) -> the object. Of one job: a worker serves one at a time. On each device that its
-# executor has: Spark gives a worker another address from task to task, so an executor is best given one GPU.
-_loaded: dict[tuple[object, str], Any] = {}
+@dataclass
+class _Loaded:
+    """A model on a device, and what was made of it for the job of this key."""
+
+    key: object
+    device: str
+    model: Any
+    made: Any
+
+
+# Of one job: a worker serves one at a time.
+_loaded: _Loaded | None = None
 # Loads by this process, for the log and for the test that counts them.
 num_loads = 0
 
@@ -87,11 +97,7 @@ def copy_score_udf(spec: ModelSpec) -> Any:
 
 
 def task_device() -> str:
-    """The device of this task: the only visible GPU, else the one that Spark assigned, else the CPU.
-
-    A reused worker of an executor with two GPUs is given one address now and the other later: it then has a model on
-    each.
-    """
+    """The device of this task: the only visible GPU, else the one that Spark assigned, else the CPU."""
     if not torch.cuda.is_available():
         return "cpu"
     context = TaskContext.get()
@@ -100,19 +106,34 @@ def task_device() -> str:
     return f"cuda:{context.resources()['gpu'].addresses[0]}"
 
 
+def move_model(model: Any, device: str) -> None:
+    """Move the model to another GPU, and give back what it held on the one that it leaves: another task has that."""
+    model.to(device)
+    torch.cuda.empty_cache()
+
+
 def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) -> Any:
-    """What make builds of the model and tokenizer of spec, built at most once for a key and device."""
-    global num_loads
+    """What make builds of the model and tokenizer of spec, once for a key; its model is on the task's device.
+
+    Spark gives a reused worker of an executor with two GPUs one address now and the other later. Each address is one
+    task's at a time, so that moving the model to it puts no two tasks on one GPU, and costs less than a second.
+    """
+    global _loaded, num_loads
     device = task_device()
     torch.set_num_threads(spec.num_threads or _task_cpus())
-    if (key, device) not in _loaded:
+    if device != "cpu":
+        torch.cuda.set_device(device)
+    if _loaded is None or _loaded.key != key:
+        # Before the next is loaded: both may not fit.
+        _loaded = None
         keep_freed_memory()
-        for other in [loaded for loaded in _loaded if loaded[0] != key]:
-            del _loaded[other]
         model = load_model(spec.checkpoint, resolve_dtype(spec.dtype, device), device)
-        _loaded[key, device] = make(model, load_tokenizer(spec.checkpoint))
+        _loaded = _Loaded(key, device, model, make(model, load_tokenizer(spec.checkpoint)))
         num_loads += 1
-    return _loaded[key, device]
+    elif _loaded.device != device:
+        move_model(_loaded.model, device)
+        _loaded.device = device
+    return _loaded.made
 
 
 def _make_scorer(spec: ScorerSpec, model: Any, tokenizer: Any) -> PairedScorer:

@@ -1,6 +1,7 @@
 """Sixteen tasks on two executors with one or two GPUs each, as Spark sees it: what each task was given, as JSON.
 
-No GPU is there: torch is told so only while a task looks for its device, and the model itself loads on the CPU.
+No GPU is there: torch says otherwise only while a task looks for its device, and the model itself stays on the CPU,
+where it is told on which device it would be.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyspark
@@ -48,17 +50,27 @@ def main(discovery: str, model: str, out: str, num_gpus: str) -> None:
 
         begin = time.time()
         scores = []
-        is_available, device_count, load_model = torch.cuda.is_available, torch.cuda.device_count, spark_udfs.load_model
+        before = {name: getattr(torch.cuda, name) for name in ("is_available", "device_count", "set_device")}
+        load_model, move_model = spark_udfs.load_model, spark_udfs.move_model
+
+        def load(checkpoint: Any, dtype: Any, device: str) -> Any:
+            model = load_model(checkpoint, dtype, "cpu")
+            model.is_on = device
+            return model
+
         torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
-        spark_udfs.load_model = lambda checkpoint, dtype, device: load_model(checkpoint, dtype, "cpu")
-        device = spark_udfs.task_device()
+        torch.cuda.set_device = lambda _device: None
+        spark_udfs.load_model = load
+        spark_udfs.move_model = lambda model, device: setattr(model, "is_on", device)
         scorer = _load_once(spec, spec.model, lambda model, tokenizer: _make_scorer(spec, model, tokenizer))
-        torch.cuda.is_available, torch.cuda.device_count = is_available, device_count
-        spark_udfs.load_model = load_model
+        device = scorer.model.is_on
+        for name, function in before.items():
+            setattr(torch.cuda, name, function)
+        spark_udfs.load_model, spark_udfs.move_model = load_model, move_model
         for batch in batches:
             scores += [score.influence_score for score in scorer.score(batch["text"])]
-        # Long enough that all four GPUs have work at the same time.
-        time.sleep(1)
+        # All four GPUs have work at the same time, and tasks end together, so that workers change GPUs.
+        time.sleep(2 - time.time() % 2)
         context = TaskContext.get()
         assert context is not None
         address = context.resources()["gpu"].addresses[0]

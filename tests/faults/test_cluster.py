@@ -40,7 +40,7 @@ def test_an_executor_that_is_killed_stops_nothing(spark: SparkSession, stage: St
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("num_gpus", [1, 2])
-def test_each_worker_loads_the_model_once_for_each_gpu_that_it_is_given(
+def test_each_worker_loads_the_model_once_and_has_it_on_the_gpu_that_its_task_is_given(
     num_gpus: int, tmp_path: Path, tiny_model_folder: str
 ) -> None:
     discovery = tmp_path / "discover_gpus.sh"
@@ -65,13 +65,17 @@ def test_each_worker_loads_the_model_once_for_each_gpu_that_it_is_given(
     assert {task["device"] for task in tasks} == {"cuda:0", "cuda:1"} if num_gpus == 2 else {"cuda:1"}
     by_gpu = defaultdict(list)
     for task in tasks:
-        # Spark's assignment, and what the scorer makes of it.
+        # Spark's assignment, and where the model is.
         assert task["device"] == f"cuda:{task['address']}"
         by_gpu[task["executor"], task["address"]].append((task["begin"], task["end"]))
     assert len(by_gpu) == 2 * num_gpus
     for times in by_gpu.values():
         times.sort()
         assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(times)), "two on one GPU"
-    for pid in {task["pid"] for task in tasks}:
-        of_worker = [task for task in tasks if task["pid"] == pid]
-        assert max(task["num_loads"] for task in of_worker) == len({task["device"] for task in of_worker})
+    assert {task["num_loads"] for task in tasks} == {1}
+    if num_gpus == 2:
+        # Or nothing was seen of a model that follows its tasks.
+        devices = defaultdict(set)
+        for task in tasks:
+            devices[task["pid"]].add(task["device"])
+        assert max(len(of_worker) for of_worker in devices.values()) == 2

@@ -18,7 +18,7 @@ from jobs.scoring import NUM_BUCKETS
 from jobs.tables import Namespace
 from schemas import scores
 from tests.faults.conftest import Stage, children, kill_tree, wait_until
-from tests.jobs.scoring_cases import add_documents, documents
+from tests.jobs.scoring_cases import add_documents, all_scores, documents
 from tests.udfs.conftest import byte_level_tokenizer
 from tests.udfs.models import tiny_model
 
@@ -95,7 +95,7 @@ from transformers import LlamaForCausalLM, LlamaModel
 
 class Deadly(LlamaModel):
     def forward(self, input_ids=None, **kwargs):
-        if input_ids is not None and (input_ids == TOKEN).any():
+        if input_ids is not None and CONDITION:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(input_ids=input_ids, **kwargs)
 
@@ -107,22 +107,25 @@ class DeadlyForCausalLM(LlamaForCausalLM):
 """
 
 
-@pytest.mark.timeout(900)
-def test_a_document_that_workers_die_of_is_marked_and_the_others_are_scored(
-    spark: SparkSession, stage: Stage, tmp_path: Path, check_scores: Check
-) -> None:
-    tokenizer = byte_level_tokenizer(bos=False)
-    (token,) = tokenizer("~")["input_ids"]
-    folder = tmp_path / "deadly"
+def deadly_model(folder: Path, condition: str) -> str:
+    """A model at whose reading of such input_ids its process dies; returns its folder."""
     tiny_model("llama").save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    (folder / "modeling_deadly.py").write_text(MODELING.replace("TOKEN", str(token)))
+    byte_level_tokenizer(bos=False).save_pretrained(folder)
+    (folder / "modeling_deadly.py").write_text(MODELING.replace("CONDITION", condition))
     config = json.loads((folder / "config.json").read_text())
     config |= {
         "auto_map": {"AutoModelForCausalLM": "modeling_deadly.DeadlyForCausalLM"},
         "architectures": ["DeadlyForCausalLM"],
     }
     (folder / "config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+@pytest.mark.timeout(900)
+def test_a_document_that_workers_die_of_is_marked_and_the_others_are_scored(
+    spark: SparkSession, stage: Stage, tmp_path: Path, check_scores: Check
+) -> None:
+    (token,) = byte_level_tokenizer(bos=False)("~")["input_ids"]
     # Two more fall into its bucket: they must not be blamed for it.
     beside = spark.sql(
         "select concat('beside-', id) from range(100000) "
@@ -132,12 +135,28 @@ def test_a_document_that_workers_die_of_is_marked_and_the_others_are_scored(
     texts |= {row[0]: "This one is beside it." for row in beside.collect()}
     assert len(texts) == 43
     add_documents(spark, stage.namespace, texts)
-    harmless, stage.model = stage.model, str(folder)
+    harmless, stage.model = stage.model, deadly_model(tmp_path / "deadly", f"(input_ids == {token}).any()")
     stage.run("--trust-remote-code", "--batch-bytes", "100000", seconds=600)
     stage.model = harmless
     found = check_scores(texts)
     assert (found["deadly"]["status"], found["deadly"]["error_class"]) == ("failed", "WorkerDied")
     assert {row["status"] for doc_id, row in found.items() if doc_id != "deadly"} == {"scored"}
+
+
+@pytest.mark.timeout(600)
+def test_where_workers_die_of_any_text_the_run_stops_and_no_document_is_blamed(
+    spark: SparkSession, stage: Stage, tmp_path: Path
+) -> None:
+    add_documents(spark, stage.namespace, documents(40))
+    harmless, stage.model = stage.model, deadly_model(tmp_path / "deadly", "True")
+    assert stage.start("--trust-remote-code").wait(500) == 2
+    assert "Python workers die of any text, even a short one; there may be too little memory" in stage.said()
+    assert "Traceback" not in stage.said()
+    assert all_scores(spark, stage.namespace) == []
+    # Nothing that the run left behind keeps the documents from being scored.
+    stage.model = harmless
+    stage.run()
+    assert {row["status"] for row in all_scores(spark, stage.namespace)} == {"scored"}
 
 
 def commits(stage: Stage, table: str = "scores") -> int:
