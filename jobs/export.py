@@ -31,7 +31,7 @@ class ExportSettings(DocumentSettings):
 
     out: str = Field(description="folder or URI to write to: a new one, an empty one, or an interrupted export's")
     mixture_id: str | None = Field(None, description="which mix to write; needed where there are several")
-    format: Literal["parquet", "jsonl"] = Field("parquet", description="Parquet with zstd, or lines of JSON with gzip")
+    format: Literal["parquet", "jsonl"] = Field("parquet", description="Parquet or lines of JSON, both with zstd")
     shard_bytes: int = Field(256_000_000, ge=1, description="about how many bytes of text to a shard, uncompressed")
     seed: int = Field(0, ge=0, lt=2**63, description="of the shuffled order")
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")

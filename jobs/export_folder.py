@@ -32,6 +32,11 @@ class ExportFolder:
         return f"{self.name}/{DATA}"
 
     @property
+    def data_path(self) -> str:
+        """The folder of the shards as PyArrow knows it."""
+        return f"{self.path}/{DATA}"
+
+    @property
     def data_pattern(self) -> str:
         """The folder of the shards as Spark reads it: what it reads is a pattern."""
         return re.sub(r"([\[\]{}*?\\])", r"\\\1", self.data)
@@ -68,8 +73,8 @@ class ExportFolder:
             for name in (MANIFEST, CARD):
                 if self.filesystem.get_file_info(f"{self.path}/{name}").type != FileType.NotFound:
                     self.filesystem.delete_file(f"{self.path}/{name}")
-            if self.filesystem.get_file_info(f"{self.path}/{DATA}").type != FileType.NotFound:
-                self.filesystem.delete_dir(f"{self.path}/{DATA}")
+            if self.filesystem.get_file_info(self.data_path).type != FileType.NotFound:
+                self.filesystem.delete_dir(self.data_path)
         return True
 
     def write(self, name: str, text: str) -> None:
@@ -91,7 +96,7 @@ class ExportFolder:
         from pyarrow.fs import FileSelector
 
         with self._errors("read"):
-            found = self.filesystem.get_file_info(FileSelector(f"{self.path}/{DATA}", allow_not_found=True))
+            found = self.filesystem.get_file_info(FileSelector(self.data_path, allow_not_found=True))
         # Hadoop keeps checksums and a file that says success beside what it writes.
         shards = [info for info in found if info.is_file and not info.base_name.startswith((".", "_"))]
         return {info.base_name: info.size for info in sorted(shards, key=lambda info: info.base_name)}

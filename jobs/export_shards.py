@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql.types import IntegerType, LongType, StringType, StructField, StructType
 
 from jobs.display import printable
+from jobs.export_lines import write_lines
 from jobs.statements import run_statement
 from jobs.tables import spark_reasons
 
@@ -30,10 +31,9 @@ SCHEMA = StructType(
 )
 # How content_hash is made from those columns, for whoever wants to check it.
 CONTENT_HASH = "bit_xor(xxhash64(doc_id, domain, origin, copy, num_tokens, sha2(text, 256))) in Spark SQL, in hex"
-# Spark's name, then compression. Spark writes JSON with Hadoop's codecs, and Hadoop's zstd needs a native library
-# that neither pip's nor most clusters' Spark has.
-FORMATS = {"parquet": ("parquet", "zstd"), "jsonl": ("json", "gzip")}
-# Spark numbers its files with five digits: beyond, their names would not be in the order of their rows.
+# The format as Spark reads it.
+FORMATS = {"parquet": "parquet", "jsonl": "json"}
+# Files are numbered with five digits: beyond, their names would not be in the order of their rows.
 MAX_SHARDS = 100_000
 
 
@@ -67,16 +67,18 @@ def write_shards(mix: Mix, documents: DataFrame, folder: ExportFolder, file_form
 
     Where one shard ends and the next begins may differ from run to run, since Spark samples; the order does not.
     """
-    spark_format, compression = FORMATS[file_format]
     place = ["shuffle_key", "origin", "doc_id", "copy"]
     with spark_reasons(f"the shards could not be written to {folder.data}"):
         rows = run_statement(
             documents.sparkSession, "export_rows", {"seed": seed}, mixture=mix.rows, documents=documents
         )
         shuffled = rows.repartitionByRange(count, *place).sortWithinPartitions(*place).select(SCHEMA.names)
-        # Spark shows a file under its name only when it is whole, whatever becomes of the job.
-        writer = shuffled.write.format(spark_format).mode("error").option("compression", compression)
-        writer.option("maxRecordsPerFile", 0).save(folder.data)
+        if file_format == "jsonl":
+            write_lines(shuffled, folder)
+        else:
+            # Spark shows a file under its name only when it is whole, whatever becomes of the job.
+            writer = shuffled.write.format("parquet").mode("error").option("compression", "zstd")
+            writer.option("maxRecordsPerFile", 0).save(folder.data)
 
 
 def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> Written:
@@ -87,7 +89,7 @@ def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> Wr
     # A text may be longer than what Jackson takes for an attack.
     options = {"mode": "FAILFAST", "maxStringLen": str(2**31 - 1)} if file_format == "jsonl" else {}
     with spark_reasons(f"the shards could not be read back from {folder.data}"):
-        reader = spark.read.format(FORMATS[file_format][0]).schema(SCHEMA).options(**options)
+        reader = spark.read.format(FORMATS[file_format]).schema(SCHEMA).options(**options)
         shards = reader.load(folder.data_pattern).select("*", "_metadata.file_name")
         rows = run_statement(spark, "export_written", shards=shards).collect()
     by_shard = {row["file_name"]: row for row in rows if row["file_name"] is not None}

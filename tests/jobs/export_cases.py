@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import gzip
 import hashlib
 import json
 from collections import defaultdict
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import zstandard
 from pyspark.sql import SparkSession
 
 from jobs import export
@@ -107,7 +107,7 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
         if path.name.endswith(".zstd.parquet"):
             rows += pq.read_table(path).to_pylist()
         else:
-            lines = gzip.decompress(path.read_bytes()).split(b"\n")
+            lines = zstandard.decompress(path.read_bytes()).split(b"\n")
             assert lines.pop() == b""
             rows += [json.loads(line) for line in lines]
     return rows

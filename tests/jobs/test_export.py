@@ -197,7 +197,6 @@ def test_the_code_of_the_card_loads_every_row_with_pyarrow(exported, monkeypatch
 
 
 def test_the_code_of_the_card_loads_every_row_with_hugging_face_datasets(exported, monkeypatch, tmp_path):
-    pytest.importorskip("datasets")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.chdir(exported)
     blocks = re.findall(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.DOTALL)
@@ -347,17 +346,23 @@ def test_shards_that_are_not_the_mix_leave_the_folder_unfinished_and_the_next_ex
     assert sorted(os.listdir(out)) == ["README.md", "data", "manifest.json", "notes.txt"]
 
 
-def test_a_killed_export_leaves_no_manifest_and_the_next_one_is_whole(spark, exports, mixed, tmp_path):
+@pytest.mark.parametrize(
+    ("file_format", "unfinished"), [("parquet", "_temporary/*/_temporary/*/part-*"), ("jsonl", "_temporary/part-*")]
+)
+def test_a_killed_export_leaves_no_manifest_and_the_next_one_is_whole(
+    spark, exports, mixed, tmp_path, file_format, unfinished
+):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "jobs.cli", "export", "--namespace", mixed, "--out", str(out)]
+    command += ["--format", file_format]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--shard-bytes", "300"], cwd=ROOT, stdout=log, stderr=log, start_new_session=True
         )
     try:
         deadline = time.monotonic() + 200
-        # Spark's own folder for what is not whole: shards are being written.
-        while not list(out.glob("data/_temporary/*/_temporary/*/part-*")) and time.monotonic() < deadline:
+        # Of Spark, or ours: shards are being written.
+        while not list(out.glob(f"data/{unfinished}")) and time.monotonic() < deadline:
             assert process.poll() is None, (tmp_path / "log").read_text()
             time.sleep(0.005)
     finally:
@@ -365,9 +370,11 @@ def test_a_killed_export_leaves_no_manifest_and_the_next_one_is_whole(spark, exp
         process.wait()
     assert (out / "_INCOMPLETE.json").exists()
     assert not (out / "manifest.json").exists()
-    assert not list(out.glob("data/part-*"))
-    export_to(spark, mixed, out)
-    assert read_rows(out) == read_rows(exports["parquet"])
+    manifest = export_to(spark, mixed, out, format=file_format)
+    assert read_rows(out) == read_rows(exports[file_format])
+    assert {path.name for path in (out / "data").glob("part-*")} == {
+        Path(shard["file"]).name for shard in manifest["shards"]
+    }
     assert sorted(os.listdir(out)) == ["README.md", "data", "manifest.json"]
     with pytest.raises(ValueError, match="is not empty"):
         export_to(spark, mixed, out)
