@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def write_lines(rows: DataFrame, folder: ExportFolder) -> None:
     # Made here and not by the tasks: on a machine that does not share the folder, they fail.
     filesystem.create_dir(f"{path}/{UNFINISHED}", recursive=True)
 
-    def write(batches: Iterator[Any]) -> Iterator[Any]:
+    def write(batches: Iterable[Any]) -> Iterable[Any]:
         from pyspark import TaskContext
 
         context = TaskContext.get()

@@ -26,6 +26,7 @@ MaskMode = Literal["uniform", "zero"]
 MASK_MODES: tuple[MaskMode, ...] = ("uniform", "zero")
 
 AttentionFunction = Callable[..., tuple[Tensor, None]]
+MaskFunction = Callable[..., Tensor | None]
 # Called with layer, q (B, H, T, D), k (B, G, T, D), v (B, G, T, D), visible (1, 1, T, T) bool or None for plain
 # causality, and the output (B, T, H, D).
 Observer = Callable[[int, Tensor, Tensor, Tensor, Tensor | None, Tensor], None]
@@ -43,17 +44,24 @@ def heads_by_layer(heads: Iterable[Head]) -> dict[int, list[int]]:
 
 
 def install_paired_mask(
-    model: Any, heads: Iterable[Head], mode: MaskMode, observe: Observer | None = None
+    model: Any,
+    heads: Iterable[Head],
+    mode: MaskMode,
+    observe: Observer | None = None,
+    attention: AttentionFunction | None = None,
+    mask: MaskFunction | None = None,
 ) -> Callable[[], None]:
     """Make one forward of B rows return 2B: the B rows as they are, then the same rows with the heads masked.
 
     The layers below the first masked one run on B rows only, for both. uniform gives the masked heads equal
     attention weights over all visible positions (arXiv:2505.07293, App. C); zero makes their output 0.
+    attention, mask: what computes them, plain_attention and one_mask_for_all_rows unless others are named.
     Returns a function that takes the mask off again.
     """
     if mode not in MASK_MODES:
         raise ValueError(f"mask mode is {mode!r}; it must be one of {', '.join(MASK_MODES)}")
     masked = heads_by_layer(heads)
+    compute = attention or plain_attention
     first_masked_layer = decoder_layers(model)[min(masked)]
 
     def attend(
@@ -66,14 +74,14 @@ def install_paired_mask(
             # row see. Values, output projection and the other heads of the group stay as they are.
             query = query.clone()
             query[num_base_rows:, layer_heads] = 0
-        output, _ = plain_attention(module, query, key, value, attention_mask, **kwargs)  # (R, T, H, D)
+        output, _ = compute(module, query, key, value, attention_mask, **kwargs)  # (R, T, H, D)
         if layer_heads and mode == "zero":
             output[num_base_rows:, :, layer_heads] = 0
         if observe is not None:
             observe(module.layer_idx, query, key, value, attention_mask, output)
         return output, None
 
-    restore = use_attention(model, attend)
+    restore = use_attention(model, attend, mask)
     hook = first_masked_layer.register_forward_pre_hook(_stack_rows, with_kwargs=True)
 
     def remove() -> None:
@@ -96,13 +104,13 @@ def install_observer(model: Any, observe: Observer) -> Callable[[], None]:
     return use_attention(model, attend)
 
 
-def use_attention(model: Any, attend: AttentionFunction) -> Callable[[], None]:
+def use_attention(model: Any, attend: AttentionFunction, mask: MaskFunction | None = None) -> Callable[[], None]:
     """Register attend for this model alone; returns a function that restores the model's former attention."""
     before = model.config._attn_implementation
     name = next(_names)
     # Whoever compiles the layers leaves this out: it is the one part that differs from layer to layer.
     AttentionInterface.register(name, torch.compiler.disable(attend))  # type: ignore[no-untyped-call]
-    AttentionMaskInterface.register(name, _one_mask_for_all_rows)
+    AttentionMaskInterface.register(name, mask or one_mask_for_all_rows)
     model.set_attn_implementation(name)
 
     def restore() -> None:
@@ -136,7 +144,7 @@ def plain_attention(
     return output, None
 
 
-def _one_mask_for_all_rows(**kwargs: Any) -> Tensor | None:
+def one_mask_for_all_rows(**kwargs: Any) -> Tensor | None:
     """The causal or sliding mask (1, 1, T, T) bool, or None where plain causality does.
 
     No row is padded on the left, so every row has the same mask; a batch of 1 also fits the stacked rows,

@@ -11,20 +11,31 @@ from udfs.loss import to_device
 from udfs.windows import Window
 
 
-def token_budget_batches(windows: Sequence[Window], max_batch_tokens: int) -> Iterator[list[Window]]:
-    """Batches whose rows times longest row stay within max_batch_tokens; a longer window is a batch of its own.
+def token_budget_batches(
+    windows: Sequence[Window], max_batch_tokens: int, *, packed: bool = False
+) -> Iterator[list[Window]]:
+    """Batches whose num_tokens stay within max_batch_tokens; a longer window is a batch of its own.
 
     Longest first: neighbours have nearly the same length, so that little is padding, and a batch that does
     not fit in memory is the first one.
     """
     batch: list[Window] = []
+    total = 0
     for window in sorted(windows, key=lambda w: -len(w.token_ids)):
-        if batch and len(batch[0].token_ids) * (len(batch) + 1) > max_batch_tokens:
+        length = len(window.token_ids)
+        if batch and (total + length if packed else len(batch[0].token_ids) * (len(batch) + 1)) > max_batch_tokens:
             yield batch
-            batch = []
+            batch, total = [], 0
         batch.append(window)
+        total += length
     if batch:
         yield batch
+
+
+def num_tokens(batch: Sequence[Window], *, packed: bool) -> int:
+    """Tokens in a pass over the batch, its padding included unless it is packed."""
+    lengths = [len(window.token_ids) for window in batch]
+    return sum(lengths) if packed else len(lengths) * max(lengths)
 
 
 def pad_right(batch: Sequence[Window], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,13 @@ from torch import Tensor
 
 from udfs.architectures import check_architecture, max_exact_window
 from udfs.attention import Head, MaskMode, install_paired_mask
-from udfs.batches import pad_right, token_budget_batches
+from udfs.batches import num_tokens, pad_right, token_budget_batches
 from udfs.compiled import check_compiled, compile_layers
 from udfs.document_score import DocumentScore, failed, scored
 from udfs.exactness import TOLERANCES, verify_exact
 from udfs.head_mask import check_heads
 from udfs.loss import VocabularyHead, next_token_losses, row_sums
+from udfs.packing import Packing, pack, unpack
 from udfs.precision import add_in_float32, in_float32, product_dtype
 from udfs.tokenised import Buffer, TextReader, one_ahead
 from udfs.windows import Window, check_window, start_tokens
@@ -85,7 +87,12 @@ class PairedScorer:
         self.dtype = product_dtype(model)
         add_in_float32(model)
         verify_exact(model, self.heads, mode)
-        self.remove = install_paired_mask(model, self.heads, mode)
+        self._packing = Packing()
+        self.remove = install_paired_mask(
+            model, self.heads, mode, attention=self._packing.attention, mask=self._packing.mask
+        )
+        # Whether windows lie behind one another in one row, or below one another with padding.
+        self.packed = self._packs_exactly()
         if compiled:
             self._compile()
 
@@ -109,15 +116,37 @@ class PairedScorer:
         for buffer in one_ahead(buffers):
             yield self._score_buffer(buffer)
 
+    def _few_windows(self, first: int) -> list[Window]:
+        """Two short windows, of which the first one's tokens begin with this one."""
+        return [
+            Window(0, [number % self.head.vocab_size for number in range(begin, begin + length)])
+            for begin, length in ((first, 7), (3, 5))
+        ]
+
+    def _packs_exactly(self) -> bool:
+        """Whether packed windows have the losses that they have by themselves, whatever lies before them."""
+        few = self._few_windows(3)
+        padded = self._sums(few, packed=False)
+        if not self._packing.is_causal(self.window):
+            return False
+        try:
+            found, beside_another = self._sums(few, packed=True), self._sums(self._few_windows(13), packed=True)
+        except torch.OutOfMemoryError:
+            raise
+        except (ImportError, RuntimeError, TypeError, ValueError) as error:
+            # A GPU that lacks the kernel, a model that takes no positions.
+            warnings.warn(f"batches are padded, since windows cannot be packed: {str(error)[:200]}", stacklevel=2)
+            return False
+        is_alone = torch.equal(found[:, 1], beside_another[:, 1])
+        return is_alone and torch.allclose(found, padded, rtol=TOLERANCES[self.dtype])
+
     def _compile(self) -> None:
         """Compile the layers; ValueError where this machine cannot, or where the losses change."""
-        few_tokens = [
-            Window(0, [number % self.head.vocab_size for number in range(3, 3 + length)]) for length in (7, 5)
-        ]
-        before = self._batch_sums(few_tokens)
+        few_tokens = self._few_windows(3)
+        before = self._sums(few_tokens, packed=self.packed)
         compile_layers(self.model)
         try:
-            after = self._batch_sums(few_tokens)
+            after = self._sums(few_tokens, packed=self.packed)
         except torch._dynamo.exc.BackendCompilerFailed as error:
             raise ValueError(f"the model cannot be compiled here ({str(error)[:200]}); leave --compile out") from error
         check_compiled(before, after, TOLERANCES[self.dtype])
@@ -149,29 +178,29 @@ class PairedScorer:
 
     def _window_losses(self, windows: Sequence[Window]) -> list[WindowLosses | None]:
         """The losses of each window, in order; None where one does not fit in memory."""
-        losses = self._passes(windows)
+        losses = self._passes(windows, packed=self.packed)
         if self.dtype == torch.float32:
             return losses
         overflown = [index for index, found in enumerate(losses) if found is not None and not found.is_finite()]
         if overflown:
             with in_float32(self.model):
-                again = self._passes([windows[index] for index in overflown])
+                again = self._passes([windows[index] for index in overflown], packed=False)
             for index, found in zip(overflown, again, strict=True):
                 losses[index] = found and WindowLosses(found.base_sum, found.masked_sum, in_float32=True)
         return losses
 
-    def _passes(self, windows: Sequence[Window]) -> list[WindowLosses | None]:
+    def _passes(self, windows: Sequence[Window], *, packed: bool) -> list[WindowLosses | None]:
         """The losses of each window, in order, from passes of at most max_batch_tokens, halved when memory runs out."""
         place = {id(window): index for index, window in enumerate(windows)}
         found: list[tuple[list[int], Tensor]] = []
         pending = list(windows)
         while pending:
             done: set[int] = set()
-            for batch in token_budget_batches(pending, self.max_batch_tokens):
-                sums = self._batch_sums_or_none(batch)
+            for batch in token_budget_batches(pending, self.max_batch_tokens, packed=packed):
+                sums = self._sums_or_none(batch, packed=packed)
                 if sums is None and len(batch) > 1:
                     # Remember what did not fit, and cut what is left by the smaller budget.
-                    self.max_batch_tokens = max(1, len(batch) * len(batch[0].token_ids) // 2)
+                    self.max_batch_tokens = max(1, num_tokens(batch, packed=packed) // 2)
                     break
                 done.update(id(window) for window in batch)
                 if sums is not None:
@@ -184,10 +213,10 @@ class PairedScorer:
                 losses[index] = WindowLosses(base_sum, masked_sum)
         return losses
 
-    def _batch_sums_or_none(self, batch: Sequence[Window]) -> Tensor | None:
+    def _sums_or_none(self, batch: Sequence[Window], *, packed: bool) -> Tensor | None:
         """The batch's sums, or None when it does not fit in memory."""
         try:
-            return self._batch_sums(batch)
+            return self._sums(batch, packed=packed)
         except torch.OutOfMemoryError:
             pass
         # Only here, where the error no longer holds the tensors of the pass that failed.
@@ -196,10 +225,28 @@ class PairedScorer:
         return None
 
     @torch.inference_mode()
-    def _batch_sums(self, batch: Sequence[Window]) -> Tensor:
+    def _sums(self, batch: Sequence[Window], *, packed: bool) -> Tensor:
         """Sums (2, B) of the losses of each window, base and masked, in nats: float32 losses, added in float64."""
+        losses, lengths = self._packed_losses(batch) if packed else self._padded_losses(batch)
+        return row_sums(losses, lengths).view(2, len(batch))
+
+    def _packed_losses(self, batch: Sequence[Window]) -> tuple[Tensor, Tensor]:
+        """(losses (2B, T-1), lengths (B,)) of windows behind one another in one row of N tokens."""
+        input_ids, positions, lengths = pack(batch, self.device)  # (1, N), (1, N), (B,)
+        self._packing.begin(lengths.tolist(), self.device)
+        # Our attention reads no mask; given one, transformers makes none, for which it would wait for a GPU.
+        no_mask = torch.empty(1, 1, 1, 1, dtype=torch.bool, device=self.device)
+        hidden = self.model.base_model(
+            input_ids=input_ids, position_ids=positions, attention_mask=no_mask, use_cache=False
+        ).last_hidden_state  # (2, N, C)
+        # A window's last token predicts the next one's first, which unpack leaves out.
+        losses = next_token_losses(hidden, input_ids, lengths.sum(0, keepdim=True), self.head)  # (2, N-1)
+        return unpack(losses, lengths), lengths
+
+    def _padded_losses(self, batch: Sequence[Window]) -> tuple[Tensor, Tensor]:
+        """(losses (2B, T-1), lengths (B,)) of windows below one another, padded to T tokens."""
         # Any id serves, and 0 is in every vocabulary; a tokenizer's own padding id may be beyond the model's.
         input_ids, lengths = pad_right(batch, 0, self.device)  # (B, T), (B,)
+        self._packing.begin((), self.device)
         hidden = self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state  # (2B, T, C)
-        losses = next_token_losses(hidden, input_ids, lengths, self.head)  # (2B, T-1)
-        return row_sums(losses, lengths).view(2, len(batch))
+        return next_token_losses(hidden, input_ids, lengths, self.head), lengths

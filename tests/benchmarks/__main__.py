@@ -17,7 +17,7 @@ from udfs.attention import Head
 from udfs.paired import BATCH_TOKENS
 
 FAIR = "(3) two models, sorted by length"
-OURS = "+ kept memory: the scorer"
+OURS = "+ packed windows: the scorer"
 CONTENDERS = [
     Contender("(1) usual script", "usual_script"),
     Contender("(2) batches of 8, padding masks", "padded_batches"),
@@ -27,7 +27,8 @@ CONTENDERS = [
     Contender("(3) + no mask", "padded_batches", options=(("by_tokens", True), ("attention_mask", False))),
     Contender("+ loss from slices", "ours", "two_models_sliced_loss"),
     Contender("+ paired rows", "ours", "paired_without_sharing"),
-    Contender("+ shared layers", "ours", "paired", options=(("keep_memory", False),)),
+    Contender("+ shared layers", "ours", "paired", options=(("keep_memory", False), ("packed", False))),
+    Contender("+ kept memory", "ours", "paired", options=(("packed", False),)),
     Contender(OURS, "ours", "paired"),
     Contender("+ compiled layers", "ours", "paired", options=(("compiled", True),)),
 ]
@@ -115,6 +116,7 @@ def accuracy(model: str, arguments: argparse.Namespace) -> Result:
     workload = make_workload(MIXES[-1], model, heads, arguments.device, num_tokens, arguments.batch_tokens)
     say(f"== accuracy: {len(workload.texts)} documents, {sum(workload.num_tokens):,} tokens")
     formats = [Contender(dtype, "ours", "paired", dtype=dtype) for dtype in ("float32", *DTYPES[arguments.device][-2:])]
+    formats.append(Contender("bfloat16 in all places", "ours", "paired", "bfloat16", (("rounded", True),)))
     timings = run_rounds([*formats, ORACLE], workload, 1, arguments.threads, say)
     return Result(workload, timings, timings[-1].scores)
 

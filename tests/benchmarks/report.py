@@ -108,6 +108,8 @@ def padding_share(timing: Timing, workload: Workload) -> float | None:
     """The share of a pass's tokens that are padding; None where the contender batches by itself."""
     if timing.contender.module in ("lm_eval", "vllm"):
         return None
+    if timing.contender.prepare == "paired" and dict(timing.contender.options).get("packed", True):
+        return 0.0
     documents = [[0] * length for length in workload.num_tokens]
     batches: Any = by_tokens(workload.max_batch_tokens)
     if timing.contender.module == "usual_script":

@@ -23,14 +23,14 @@ def test_every_contender_gives_the_oracles_scores_and_stands_in_the_report(tmp_p
     command = "-m tests.benchmarks --device cpu --models tiny --tokens 600 --rounds 2 --threads 1 --batch-tokens 512"
     arguments = [*command.split(), "--accuracy-documents", "6", "--mixes", MIXES[2], "--out", str(tmp_path)]
     # Not the compiled one: that takes half a minute, and tests/udfs/test_compiled.py has it.
-    arguments += ["--only", "(1)", "(2)", "(3)", "+ loss", "+ paired", "+ shared", "+ kept", "scorer in"]
+    arguments += ["--only", "(1)", "(2)", "(3)", "+ loss", "+ paired", "+ shared", "+ kept", "+ packed", "scorer in"]
     finished = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert finished.returncode == 0, finished.stderr[-2000:]
     content = json.loads((tmp_path / "results.json").read_text())
     assert len(content["results"]) == 2  # masks that begin at 10 % and at 30 % of the depth
     for result in content["results"]:
         rows = {row["contender"]: row for row in result["contenders"]}
-        assert len(rows) == 9
+        assert len(rows) == 10
         for name, row in rows.items():
             assert row["failure"] is None, row
             assert row["largest_score_difference"] < (2e-3 if "bfloat16" in name else 1e-5), name

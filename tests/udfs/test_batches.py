@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.udfs.models import ARCHITECTURES, VOCAB_SIZE, tiny_model
 from udfs.attention import install_paired_mask
-from udfs.batches import pad_right, token_budget_batches
+from udfs.batches import num_tokens, pad_right, token_budget_batches
 from udfs.loss import VocabularyHead, next_token_losses, row_sums
 from udfs.windows import Window
 
@@ -46,6 +47,17 @@ def test_windows_go_longest_first_so_that_the_first_batch_is_the_one_that_may_no
     batches = token_budget_batches(windows_of(lengths), max_batch_tokens)
     found = [len(window.token_ids) for batch in batches for window in batch]
     assert found == sorted(lengths, reverse=True)
+
+
+@given(LENGTHS, st.integers(1, 200))
+def test_packed_batches_are_filled_to_the_budget_by_their_own_tokens(lengths: list[int], max_batch_tokens: int) -> None:
+    batches = list(token_budget_batches(windows_of(lengths), max_batch_tokens, packed=True))
+    assert sorted(window.document for batch in batches for window in batch) == list(range(len(lengths)))
+    for batch, following in itertools.zip_longest(batches, batches[1:]):
+        total = num_tokens(batch, packed=True)
+        assert total == sum(lengths[window.document] for window in batch)
+        assert len(batch) == 1 or total <= max_batch_tokens
+        assert following is None or total + len(following[0].token_ids) > max_batch_tokens
 
 
 def test_a_batch_is_as_large_as_the_budget_allows() -> None:

@@ -10,11 +10,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tests.benchmarks.contenders.two_models import load_both, relative_rise
 from tests.benchmarks.workloads import WINDOW, Workload, load
+from udfs import paired as scoring
 from udfs.attention import heads_by_layer, use_attention
 from udfs.batches import pad_right, token_budget_batches
 from udfs.loss import VocabularyHead, next_token_losses, row_sums
 from udfs.memory import keep_freed_memory
-from udfs.paired import PairedScorer
 from udfs.windows import Window
 
 Score = Callable[[Sequence[str]], list[float]]
@@ -53,14 +53,25 @@ def paired_without_sharing(workload: Workload, dtype: str | None = None) -> Scor
     return _over_batches(workload, tokenizer, sums)
 
 
-def paired(workload: Workload, dtype: str | None = None, *, keep_memory: bool = True, compiled: bool = False) -> Score:
-    """The scorer itself: the layers below the first masked one run once for both."""
+def paired(
+    workload: Workload,
+    dtype: str | None = None,
+    *,
+    keep_memory: bool = True,
+    packed: bool = True,
+    compiled: bool = False,
+    rounded: bool = False,
+) -> Score:
+    """The scorer itself; without its switches, the layers below the first masked one run once for both, and no more."""
     if keep_memory and workload.device == "cpu":
         keep_freed_memory()
+    if rounded:
+        scoring.add_in_float32 = lambda _model: None
     model, tokenizer = load(workload, dtype)
-    scorer = PairedScorer(
+    scorer = scoring.PairedScorer(
         model, tokenizer, workload.heads, window=WINDOW, max_batch_tokens=workload.max_batch_tokens, compiled=compiled
     )
+    scorer.packed = scorer.packed and packed
 
     def score(texts: Sequence[str]) -> list[float]:
         return [found.influence_score or float("nan") for found in scorer.score(texts)]
