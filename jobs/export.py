@@ -46,6 +46,7 @@ def run(settings: ExportSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.documents import read_documents, source_name
     from jobs.export_card import data_card
     from jobs.export_folder import CARD, open_folder
+    from jobs.export_lines import require_zstd_lines
     from jobs.export_mixture import find_mix, require_scored_texts, table_version
     from jobs.export_shards import num_shards, read_back, require_complete, write_shards
     from jobs.tables import Namespace
@@ -61,6 +62,8 @@ def run(settings: ExportSettings, spark: SparkSession) -> dict[str, Any]:
     versions = {name: table_version(spark, identifier) for name, identifier in tables.items()}
     rules, known = (_rows_of(spark, namespace, table, mix) for table in (selection_runs.TABLE, scorers.TABLE))
     documents = read_documents(spark, namespace, source)
+    if settings.format == "jsonl":
+        require_zstd_lines(spark)
     num_bytes = require_scored_texts(spark, mix, documents)
     count = num_shards(num_bytes, settings.shard_bytes)
     about = {"created_at": datetime.now(UTC).isoformat(timespec="seconds"), **mix.about}

@@ -45,7 +45,7 @@ class ExportFolder:
         """Whether an unfinished export is there; ValueError unless that, or nothing, is what the folder holds."""
         from pyarrow.fs import FileSelector, FileType
 
-        with self._errors("read"):
+        with self.errors("read"):
             kind = self.filesystem.get_file_info(self.path).type
             names = []
             if kind == FileType.Directory:
@@ -65,7 +65,7 @@ class ExportFolder:
         from pyarrow.fs import FileType
 
         was_interrupted = self.require_free()
-        with self._errors("written"):
+        with self.errors("written"):
             self.filesystem.create_dir(self.path, recursive=True)
             self.write(MARKER, json.dumps(about, indent=2) + "\n")
             if not was_interrupted:
@@ -80,7 +80,7 @@ class ExportFolder:
     def write(self, name: str, text: str) -> None:
         """Write a small file of the folder."""
         with (
-            self._errors("written"),
+            self.errors("written"),
             self.filesystem.open_output_stream(f"{self.path}/{name}", compression=None) as file,
         ):
             file.write(text.encode())
@@ -88,21 +88,22 @@ class ExportFolder:
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Turn the marker into the manifest: one renaming, so that the folder is never whole with half of one."""
         self.write(MARKER, json.dumps(manifest, indent=2) + "\n")
-        with self._errors("written"):
+        with self.errors("written"):
             self.filesystem.move(f"{self.path}/{MARKER}", f"{self.path}/{MANIFEST}")
 
     def shard_sizes(self) -> dict[str, int]:
         """The names of the shards, in order, and their bytes."""
         from pyarrow.fs import FileSelector
 
-        with self._errors("read"):
+        with self.errors("read"):
             found = self.filesystem.get_file_info(FileSelector(self.data_path, allow_not_found=True))
         # Hadoop keeps checksums and a file that says success beside what it writes.
         shards = [info for info in found if info.is_file and not info.base_name.startswith((".", "_"))]
         return {info.base_name: info.size for info in sorted(shards, key=lambda info: info.base_name)}
 
     @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
+    def errors(self, doing: str) -> Iterator[None]:
+        """Turn PyArrow's errors inside the block into a ValueError that names the folder."""
         from pyarrow.lib import ArrowException
 
         try:

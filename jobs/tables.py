@@ -196,6 +196,10 @@ def reason(error: Exception) -> str:
     if java is not None:
         text = str(java.toString()).removeprefix(str(java.getClass().getName())).lstrip(": ")
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    if type(error).__name__ == "PythonException":
+        # Of a Python worker: its own words stand below its stack.
+        raised = [line for line in text.splitlines() if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
+        first = raised[-1] if raised else first
     return re.sub(r"\s*SQLSTATE: \w{5}", "", first).rstrip(" .;")
 
 

@@ -23,7 +23,9 @@ def token_budget_batches(
     total = 0
     for window in sorted(windows, key=lambda w: -len(w.token_ids)):
         length = len(window.token_ids)
-        if batch and (total + length if packed else len(batch[0].token_ids) * (len(batch) + 1)) > max_batch_tokens:
+        padded = len(batch[0].token_ids) * (len(batch) + 1) if batch else 0
+        # Packed losses are unpacked into padded rows, which are small beside hidden states, but not without bounds.
+        if batch and (max(total + length, padded // 16) if packed else padded) > max_batch_tokens:
             yield batch
             batch, total = [], 0
         batch.append(window)

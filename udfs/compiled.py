@@ -1,4 +1,4 @@
-"""Decoder layers as compiled kernels: one compilation serves every layer, batch and length."""
+"""Decoder layers as compiled kernels, a few for all layers, batches and lengths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ def compile_layers(model: Any) -> None:
     """Compile each decoder layer in place, its attention function left as it is.
 
     The layers differ in their index and their weights alone, and only the attention function reads the index: kept
-    out of the compiled part, it leaves one graph for all of them, with the numbers of rows and tokens as variables.
+    out of the compiled part, it leaves the same graphs for all of them: one for a single row, as below the first masked
+    layer, and one for more, with the numbers of rows and tokens as variables.
     """
     for layer in decoder_layers(model):
         layer.compile(dynamic=True)

@@ -47,6 +47,8 @@ class Packing:
         self, module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
     ) -> tuple[Tensor, None]:
         """plain_attention within each window; (R, T, H, D) of query (R, H, T, D), with R 1 or 2 where T is packed."""
+        if self.lengths and attention_mask is not None and attention_mask.numel() != 1:
+            raise RuntimeError("a layer has made a mask of its own")
         if not self.lengths:
             return plain_attention(module, query, key, value, attention_mask, **kwargs)
         if value.is_cuda:

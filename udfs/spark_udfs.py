@@ -78,8 +78,11 @@ def paired_score_udf(spec: ScorerSpec) -> Any:
 
     def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
         scorer = _load_once(spec, spec.model, lambda model, tokenizer: _make_scorer(spec, model, tokenizer))
-        for scores in scorer.score_stream(batch.tolist() for batch in batches):
-            yield pd.DataFrame.from_records([asdict(score) for score in scores])
+        try:
+            for scores in scorer.score_stream(batch.tolist() for batch in batches):
+                yield pd.DataFrame.from_records([asdict(score) for score in scores])
+        finally:
+            _leave_device()
 
     return pandas_udf(score, SCORE_TYPE).asNondeterministic()  # type: ignore[call-overload]
 
@@ -89,9 +92,12 @@ def copy_score_udf(spec: ModelSpec) -> Any:
 
     def score(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.DataFrame]:
         model, tokenizer = _load_once(spec, spec, lambda model, tokenizer: (model, tokenizer))
-        for columns in batches:
-            probes = [tokenize_probe(tokenizer, *values) for values in zip(*columns, strict=True)]
-            yield pd.DataFrame.from_records([asdict(copy_scores(model, probe)) for probe in probes])
+        try:
+            for columns in batches:
+                probes = [tokenize_probe(tokenizer, *values) for values in zip(*columns, strict=True)]
+                yield pd.DataFrame.from_records([asdict(copy_scores(model, probe)) for probe in probes])
+        finally:
+            _leave_device()
 
     return pandas_udf(score, COPY_TYPE).asNondeterministic()  # type: ignore[call-overload]
 
@@ -107,21 +113,28 @@ def task_device() -> str:
 
 
 def move_model(model: Any, device: str) -> None:
-    """Move the model to another GPU, and give back what it held on the one that it leaves: another task has that."""
+    """Move the model to another GPU."""
     model.to(device)
-    torch.cuda.empty_cache()
+    _leave_device()
+
+
+def _leave_device() -> None:
+    """Give back what torch holds of freed GPU memory, where another worker's task may be next on this GPU."""
+    if torch.cuda.is_available() and torch.cuda.device_count() > 1:
+        torch.cuda.empty_cache()
 
 
 def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) -> Any:
     """What make builds of the model and tokenizer of spec, once for a key; its model is on the task's device.
 
     Spark gives a reused worker of an executor with two GPUs one address now and the other later. Each address is one
-    task's at a time, so that moving the model to it puts no two tasks on one GPU, and costs less than a second.
+    task's at a time, so that moving the model to it puts no two tasks on one GPU; an idle worker's weights stay on the
+    one that it last had.
     """
     global _loaded, num_loads
     device = task_device()
     torch.set_num_threads(spec.num_threads or _task_cpus())
-    if device != "cpu":
+    if device.startswith("cuda"):
         torch.cuda.set_device(device)
     if _loaded is None or _loaded.key != key:
         # Before the next is loaded: both may not fit.

@@ -111,7 +111,7 @@ def padding_share(timing: Timing, workload: Workload) -> float | None:
     """The share of a pass's tokens that are padding; None where the contender batches by itself."""
     if timing.contender.module in ("lm_eval", "vllm"):
         return None
-    if timing.contender.prepare == "paired" and dict(timing.contender.options).get("packed", True):
+    if timing.packed:
         return 0.0
     documents = [[0] * length for length in workload.num_tokens]
     batches: Any = by_tokens(workload.max_batch_tokens)
@@ -244,7 +244,7 @@ def _formats(result: Result) -> str:
 
 
 def _goals(results: list[Result], fair: str, ours: str) -> str:
-    """How many times as fast as (3) in the same number format, and as (1) in the best one, mix by mix."""
+    """How many times as fast as (3) and (1) in the workload's number format, and as (1) in the other one, by mix."""
 
     def seconds(result: Result, name: str) -> list[float]:
         found = [timing.seconds for timing in result.timings if timing.contender.name.startswith(name)]
@@ -257,7 +257,7 @@ def _goals(results: list[Result], fair: str, ours: str) -> str:
             pairs = list(zip(seconds(result, other), seconds(result, name), strict=False))
             ratios.append(f"{statistics.median(a / b for a, b in pairs):.2f}" if pairs else "")
         lines.append([result.workload.name, *ratios])
-    header = ["workload", "the scorer over (3)", "the scorer over (1)", "in 16 bits over (1)"]
+    header = ["workload", "the scorer over (3)", "the scorer over (1)", "in the other format over (1)"]
     return f"## Times as fast\n\nMedians over the rounds.\n\n```text\n{plain_table(header, lines)}\n```"
 
 

@@ -39,13 +39,14 @@ class Contender:
 
 @dataclass
 class Timing:
-    """What a contender did: seconds of each round, its scores, or why it has none."""
+    """What a contender did: seconds of each round, its scores, whether without padding, or why it has none."""
 
     contender: Contender
     startup_seconds: float = 0.0
     seconds: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     peak_bytes: int = 0
+    packed: bool = False
     parts: dict[str, float] = field(default_factory=dict)
     failure: str | None = None
 
@@ -85,7 +86,7 @@ def run_rounds(
                 say(f"round {number + 1} of {num_rounds}, {timing.contender.name}: {seconds:.2f} s")
     for timing, process, connection in running:
         answer = None if timing.failure else _ask(timing, process, connection, "stop")
-        timing.peak_bytes, timing.parts = answer or (0, {})
+        timing.peak_bytes, timing.parts, timing.packed = answer or (0, {}, False)
         process.join()
     return timings
 
@@ -122,7 +123,7 @@ def _serve(connection: Connection, contender: Contender, workload: Workload, num
             connection.send(("done", (time.perf_counter() - begin, scores)))
         # A profile takes as long as a round.
         parts = _parts(score, workload) if contender.prepare == "paired" else {}
-        connection.send(("done", (_peak_bytes(workload.device), parts)))
+        connection.send(("done", (_peak_bytes(workload.device), parts, getattr(score, "packed", False))))
     except ModuleNotFoundError as error:
         connection.send(("failed", f"not installed ({error.name})"))
     except Exception as error:

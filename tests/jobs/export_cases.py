@@ -107,7 +107,7 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
         if path.name.endswith(".zstd.parquet"):
             rows += pq.read_table(path).to_pylist()
         else:
-            lines = zstandard.decompress(path.read_bytes()).split(b"\n")
+            lines = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes()).split(b"\n")
             assert lines.pop() == b""
             rows += [json.loads(line) for line in lines]
     return rows

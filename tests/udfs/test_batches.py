@@ -57,7 +57,14 @@ def test_packed_batches_are_filled_to_the_budget_by_their_own_tokens(lengths: li
         total = num_tokens(batch, packed=True)
         assert total == sum(lengths[window.document] for window in batch)
         assert len(batch) == 1 or total <= max_batch_tokens
-        assert following is None or total + len(following[0].token_ids) > max_batch_tokens
+        if following is not None:
+            unpacked = len(batch[0].token_ids) * (len(batch) + 1)
+            assert max(total + len(following[0].token_ids), unpacked // 16) > max_batch_tokens
+
+
+def test_a_long_window_is_not_packed_with_so_many_short_ones_that_its_width_fills_the_memory() -> None:
+    batches = token_budget_batches(windows_of([1000, *[2] * 400]), max_batch_tokens=2000, packed=True)
+    assert [len(batch) for batch in batches] == [32, 369]
 
 
 def test_a_batch_is_as_large_as_the_budget_allows() -> None:

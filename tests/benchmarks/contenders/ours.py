@@ -76,6 +76,7 @@ def paired(
     def score(texts: Sequence[str]) -> list[float]:
         return [found.influence_score or float("nan") for found in scorer.score(texts)]
 
+    score.packed = scorer.packed  # type: ignore[attr-defined]
     return score
 
 
