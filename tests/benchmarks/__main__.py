@@ -68,8 +68,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--accuracy-documents", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
-    # On a CPU a few documents, so that five rounds of ten contenders take less than an hour.
-    arguments.tokens = arguments.tokens or (2_500 if arguments.device == "cpu" else 500_000)
+    # On a CPU a few documents, so that five rounds of a dozen contenders take less than an hour.
+    arguments.tokens = arguments.tokens or (2_000 if arguments.device == "cpu" else 500_000)
     arguments.batch_tokens = arguments.batch_tokens or BATCH_TOKENS[arguments.device]
     return arguments
 
