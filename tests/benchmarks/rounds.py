@@ -122,7 +122,7 @@ def _serve(connection: Connection, contender: Contender, workload: Workload, num
             scores = score(workload.texts)
             connection.send(("done", (time.perf_counter() - begin, scores)))
         # A profile takes as long as a round.
-        parts = _parts(score, workload) if contender.prepare == "paired" else {}
+        parts = _parts(score, workload) if contender.prepare == "paired" and not contender.options else {}
         connection.send(("done", (_peak_bytes(workload.device), parts, getattr(score, "packed", False))))
     except ModuleNotFoundError as error:
         connection.send(("failed", f"not installed ({error.name})"))
