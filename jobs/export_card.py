@@ -32,14 +32,15 @@ def data_card(manifest: Mapping[str, Any], rules: list[dict[str, Any]], scorer: 
     )
     template = environment.from_string(files("jobs").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     shards = manifest["shards"]
-    extension = shards[0]["file"].rsplit(".", 2)[1:]
+    # What the names of this run's shards share: a late one of an interrupted export has another.
+    shared = shards[0]["file"].split("-", 2)[2]
     return template.render(
         manifest=manifest,
         parts=_largest(manifest["parts"], "tokens"),
         rules=_largest(rules, "num_documents"),
         scorer=scorer,
         mix_settings=_pairs(manifest["mixture"]["settings"]),
-        extension=Verbatim(".".join(extension)),
+        pattern=Verbatim(f"data/part-*-{shared}"),
         rows_shown=ROWS_SHOWN,
     )
 

@@ -197,9 +197,9 @@ def reason(error: Exception) -> str:
         text = str(java.toString()).removeprefix(str(java.getClass().getName())).lstrip(": ")
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     if type(error).__name__ == "PythonException":
-        # Of a Python worker: its own words stand below its stack.
-        raised = [line for line in text.splitlines() if re.match(r"[\w.]+(Error|Exception|Interrupt)\b", line)]
-        first = raised[-1] if raised else first
+        # Of a Python worker: its own words stand below its stack, the only lines there without spaces before them.
+        others = "Traceback|During|The above|JVM|Caused by"
+        first = (re.findall(rf"^[ \t].*\n(?=\S)(?!{others})(.+)$", text, re.MULTILINE) or [first])[-1]
     return re.sub(r"\s*SQLSTATE: \w{5}", "", first).rstrip(" .;")
 
 

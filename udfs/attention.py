@@ -138,10 +138,12 @@ def plain_attention(
         if kwargs.get(name) is not None:
             raise refusal(module.config.model_type, reason)
     # Rotary embeddings in float32 have widened q and k (udfs/precision.py). A CPU is no slower in float32.
-    dtype = value.dtype if value.is_cuda else torch.promote_types(value.dtype, torch.float32)
-    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    return output, None
+    own = value.dtype
+    dtype = own if value.is_cuda else torch.promote_types(own, torch.float32)
+    output, _ = sdpa_attention_forward(
+        module, query.to(dtype), key.to(dtype), value.to(dtype), attention_mask, **kwargs
+    )
+    return output.to(own), None
 
 
 def one_mask_for_all_rows(**kwargs: Any) -> Tensor | None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from markdown_it import MarkdownIt
 
 from jobs import export, export_shards
 from jobs.export_card import shown
+from jobs.export_lines import require_zstd_lines
 from jobs.export_shards import num_shards
 from jobs.tables import Namespace
 from schemas import corpus, selection_runs
@@ -196,6 +198,18 @@ def test_the_code_of_the_card_loads_every_row_with_pyarrow(exported, monkeypatch
         assert found["rows"].equals(tables[-1])
 
 
+def test_the_cards_own_pattern_takes_this_runs_shards_and_no_others(exported):
+    manifest = json.loads((exported / "manifest.json").read_text())
+    (pattern,) = re.findall(r'data_files: "(.*)"', (exported / "README.md").read_text())
+    other = exported / "data" / f"part-00000-late.{manifest['format']}"
+    other.write_bytes(b"of an export that was interrupted")
+    try:
+        found = sorted(str(path.relative_to(exported)) for path in exported.glob(pattern))
+    finally:
+        other.unlink()
+    assert found == [shard["file"] for shard in manifest["shards"]]
+
+
 def test_the_code_of_the_card_loads_every_row_with_hugging_face_datasets(exported, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.chdir(exported)
@@ -272,6 +286,13 @@ def test_a_text_that_changed_or_went_or_is_there_twice_stops_it_before_anything_
         "1 are in several rows of the corpus (such as doc-004); "
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_json_lines_that_an_older_spark_could_not_read_back_are_refused():
+    require_zstd_lines(SimpleNamespace(version="4.1.0"))
+    require_zstd_lines(SimpleNamespace(version="5.0.0-preview"))
+    with pytest.raises(ValueError, match=r"Spark 4\.0\.1 reads no JSON lines with zstd.*--format parquet"):
+        require_zstd_lines(SimpleNamespace(version="4.0.1"))
 
 
 def test_there_are_as_many_shards_as_the_bytes_fill_and_no_more_than_file_names_keep_in_order():

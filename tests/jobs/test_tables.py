@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.testing import assertDataFrameEqual
 
@@ -176,6 +179,17 @@ def test_a_batch_with_the_same_transaction_is_added_once(spark, namespace):
     for _ in range(2):
         place.append(documents(spark, DOCUMENT), corpus.TABLE, {"txnAppId": "run", "txnVersion": "1"})
     assert place.read(spark, corpus.TABLE).count() == 1
+
+
+def test_what_a_python_worker_complains_of_is_said_in_its_own_words(spark):
+    def failing(batches: Iterable[Any]) -> Iterable[Any]:
+        for _ in batches:
+            raise pa.ArrowInvalid("this is no batch")
+        yield from ()
+
+    complaint = r"^reading x: pyarrow\.lib\.ArrowInvalid: this is no batch$"
+    with pytest.raises(ValueError, match=complaint), spark_reasons("reading x"):
+        spark.range(1).mapInArrow(failing, "id bigint").collect()
 
 
 def test_what_spark_complains_of_becomes_one_line_without_its_stack(spark):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import LlamaModel
 
 from tests.udfs.cases import SOME_HEADS, TEXTS, WHOLE_LAYER, WINDOW, assert_same
 from tests.udfs.models import ARCHITECTURES, tiny_model
@@ -53,7 +54,19 @@ def test_windows_that_see_each_other_are_not_packed(tiny_tokenizer: Any, monkeyp
     assert_same(scorer.score(TEXTS), expected)
 
 
-def test_a_model_that_takes_no_positions_is_not_packed(tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+class WithoutPositions(LlamaModel):
+    def forward(self, input_ids: Any = None, **kwargs: Any) -> Any:
+        return super().forward(input_ids=input_ids, **kwargs)
+
+
+def test_a_model_that_does_not_name_positions_is_not_packed(tiny_tokenizer: Any) -> None:
+    model = tiny_model("llama")
+    model.model.__class__ = WithoutPositions
+    with pytest.warns(UserWarning, match="the model takes no positions"):
+        assert not PairedScorer(model, tiny_tokenizer, SOME_HEADS, window=WINDOW).packed
+
+
+def test_a_model_that_ignores_positions_is_not_packed(tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def one_after_another(*args: Any) -> Any:
         input_ids, positions, lengths = pack(*args)
         return input_ids, torch.arange(positions.shape[1])[None], lengths

@@ -53,6 +53,15 @@ def tiny_model(name: str, attention: str = "sdpa") -> Any:
     return model
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_16_bit_model_reads_a_probe_too(name: str) -> None:
+    model = tiny_model(name)
+    in_full = torch.tensor(copy_scores(model, PROBE).retrieval_scores)
+    found = torch.tensor(copy_scores(model.to(torch.bfloat16), PROBE).retrieval_scores)
+    # Rounding may change which token a head attends to most, but seldom.
+    assert (found - in_full).abs().mean() < 0.05
+
+
 def scores_from_returned_attentions(name: str, probe: ProbeTokens) -> list[list[float]]:
     """The definition, in loops, over the attention weights that eager attention returns."""
     model = tiny_model(name, "eager")

@@ -17,6 +17,7 @@ def spec(tiny_model_folder: str, monkeypatch: pytest.MonkeyPatch) -> ScorerSpec:
     """A scorer of a worker that has loaded nothing yet."""
     monkeypatch.setattr(spark_udfs, "_loaded", None)
     monkeypatch.setattr(spark_udfs, "num_loads", 0)
+    monkeypatch.setattr(spark_udfs, "task_device", lambda: "cpu")
     model = ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1)
     return ScorerSpec(model, tuple(SOME_HEADS), "uniform", WINDOW)
 
