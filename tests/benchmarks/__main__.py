@@ -32,7 +32,9 @@ CONTENDERS = [
     Contender(OURS, "ours", "paired"),
     Contender("+ compiled layers", "ours", "paired", options=(("compiled", True),)),
 ]
+# What is timed; beside it, the accuracy of all FORMATS is measured wherever they run, however slowly.
 DTYPES = {"cpu": ("bfloat16",), "cuda": ("bfloat16", "float16")}
+FORMATS = ("float32", "bfloat16", "float16")
 ORACLE = Contender("oracle: (1) in float32", "usual_script", dtype="float32")
 # Documents that the oracle reads: all on a CPU, where a mix has few.
 ORACLE_DOCUMENTS = 64
@@ -115,7 +117,7 @@ def accuracy(model: str, arguments: argparse.Namespace) -> Result:
     heads = masks(model)[0]
     workload = make_workload(MIXES[-1], model, heads, arguments.device, num_tokens, arguments.batch_tokens)
     say(f"== accuracy: {len(workload.texts)} documents, {sum(workload.num_tokens):,} tokens")
-    formats = [Contender(dtype, "ours", "paired", dtype=dtype) for dtype in ("float32", *DTYPES[arguments.device][-2:])]
+    formats = [Contender(dtype, "ours", "paired", dtype=dtype) for dtype in FORMATS]
     formats.append(Contender("bfloat16 in all places", "ours", "paired", "bfloat16", (("rounded", True),)))
     timings = run_rounds([*formats, ORACLE], workload, 1, arguments.threads, say)
     return Result(workload, timings, timings[-1].scores)

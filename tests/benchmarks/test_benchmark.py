@@ -36,7 +36,7 @@ def test_every_contender_gives_the_oracles_scores_and_stands_in_the_report(tmp_p
             assert row["largest_score_difference"] < (2e-3 if "bfloat16" in name else 1e-5), name
             assert row["tokens_per_second"] > 0
             assert 0 < row["mfu"] < 1
-    assert len(content["formats"]) == 4
+    assert len(content["formats"]) == 5
     assert all(row.get("failure") is None for row in content["formats"])
     report = (tmp_path / "RESULTS.md").read_text()
     assert all(name in report for name in rows)
