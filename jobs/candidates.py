@@ -25,7 +25,7 @@ Lacking = dict[str, dict[str, int | None]]
 
 @contextmanager
 def find_candidates(
-    spark: SparkSession, tables: Tables, scorer_id: str, settings: SelectSettings
+    spark: SparkSession, tables: Tables, settings: SelectSettings
 ) -> Iterator[tuple[DataFrame, Lacking]]:
     """doc_id, domain, influence_score, num_tokens, text_sha256, quality, cluster_id, order_value of each candidate,
     and what the joined tables lack.
@@ -35,7 +35,7 @@ def find_candidates(
     """
     with ExitStack() as stack:
         lacking: Lacking = {}
-        documents = _joined(spark, tables, scorer_id)
+        documents = _joined(spark, tables)
         if tables.quality is not None or tables.clusters is not None:
             documents = stack.enter_context(kept(documents))
             lacking = _check_joined(
@@ -49,10 +49,10 @@ def find_candidates(
         yield stack.enter_context(kept(documents)), lacking
 
 
-def _joined(spark: SparkSession, tables: Tables, scorer_id: str) -> DataFrame:
+def _joined(spark: SparkSession, tables: Tables) -> DataFrame:
     from pyspark.sql import functions as F
 
-    documents = scored_documents(spark, tables.scores, scorer_id)
+    documents = scored_documents(tables.scores)
     if tables.quality is None:
         nothing = {"quality": F.lit(None).cast("double"), "quality_rows": F.lit(0).cast("bigint")}
         documents = documents.withColumns(nothing)

@@ -55,6 +55,18 @@ def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentSo
     return documents_of(table, source)
 
 
+def read_at_newest_version(
+    spark: SparkSession, namespace: Namespace, source: DocumentSource
+) -> tuple[DataFrame, int | None]:
+    """read_documents, of the table's newest version whatever is written to it meanwhile, and that version, if any."""
+    from jobs.versions import read_at_version
+
+    # Its errors say what is wrong with the table.
+    read_documents(spark, namespace, source)
+    table, version = read_at_version(spark, source_name(namespace, source))
+    return documents_of(table, source), version
+
+
 def documents_of(table: DataFrame, source: DocumentSource) -> DataFrame:
     """The table's rows as documents, with the columns that read_documents names."""
     from pyspark.sql import functions as F

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.scored import live_scores
+from jobs.scored import current_scores
 from jobs.settings import nearest
 from jobs.tables import Namespace, find_table, quote_table_name
 from jobs.versions import read_at_version
-from schemas import scores
 from schemas.quoting import quote_name
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tables:
-    """What is read, scores, quality (doc_id, quality) and clusters (doc_id, cluster_id), and their Delta versions."""
+    """Current scores, quality (doc_id, quality), clusters (doc_id, cluster_id), and the Delta versions of all read."""
 
     scores: DataFrame
     quality: DataFrame | None
@@ -30,9 +29,7 @@ class Tables:
 
 def open_tables(spark: SparkSession, namespace: Namespace, settings: SelectSettings, scorer_id: str) -> Tables:
     """The tables at their newest versions; ValueError where one is missing, or has no such columns."""
-    found, version = read_at_version(spark, namespace.identifier(scores.TABLE.name))
-    found, others = live_scores(spark, namespace, found, scorer_id)
-    versions = {scores.TABLE.name: version, **others}
+    found, versions = current_scores(spark, namespace, scorer_id, settings.document_source())
     quality = clusters = None
     if settings.quality_table:
         table, versions[settings.quality_table] = _open(spark, namespace, "--quality-table", settings.quality_table)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, FiniteFloat, model_validator
 
 from jobs.cli import run_stage
-from jobs.settings import StageSettings
+from jobs.document_settings import DocumentSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-class MixSettings(StageSettings):
+class MixSettings(DocumentSettings):
     """Mix a selection with the corpus that it is of: which documents, how often. Their text is not copied.
 
     Documents are drawn by a hash of the seed and their id, so that the same settings give the same mix.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobs.ranking import choose_method, ranked
-from jobs.scored import live_scores, scored_documents
+from jobs.scored import current_scores, scored_documents
 from jobs.statements import run_statement
 from jobs.versions import read_at_version
-from schemas import mixture, scores, selection_runs, selections
+from schemas import mixture, selection_runs, selections
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -58,10 +58,9 @@ def read_parts(
         else:
             parts["selected"] = chosen.withColumn("percentile", F.lit(1.0)).select(*columns)
     if settings.selected_share < 1:
-        table, versions[scores.TABLE.name] = read_at_version(spark, namespace.identifier(scores.TABLE.name))
-        table, read_too = live_scores(spark, namespace, table, selection["scorer_id"])
+        current, read_too = current_scores(spark, namespace, selection["scorer_id"], settings.document_source())
         versions |= read_too
-        others = scored_documents(spark, table, selection["scorer_id"])
+        others = scored_documents(current)
         if settings.baseline == "rest":
             others = others.join(chosen.select("doc_id"), "doc_id", "left_anti")
         parts["baseline"] = others.withColumn("percentile", F.lit(1.0)).select(*columns)

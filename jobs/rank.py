@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from jobs.cli import run_stage
+from jobs.document_settings import DocumentSettings
 from jobs.ranking import Method
-from jobs.settings import StageSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-class RankSettings(StageSettings):
+class RankSettings(DocumentSettings):
     """Rank the scored documents of one scorer within their domains, into the rankings table.
 
     Scores of different domains, and of different scorers, do not compare. Ranking again replaces that scorer's rows.
@@ -38,21 +38,22 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
 
     from jobs.kept import kept
     from jobs.ranking import choose_method, enough_tasks, ranked
-    from jobs.scored import choose_scorer, live_scores, require_scored, scored_documents
+    from jobs.scored import choose_scorer, current_scores, no_live_score, require_scored, scored_documents
     from jobs.statements import run_statement
     from jobs.tables import Namespace
-    from jobs.versions import read_at_version
     from schemas import rankings, scores
 
     namespace = Namespace.parse(settings.namespace)
-    namespace.read(spark, scores.TABLE)
-    all_scores, _ = read_at_version(spark, namespace.identifier(scores.TABLE.name))
+    all_scores = namespace.read(spark, scores.TABLE)
     scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
     require_scored(all_scores, scorer_id)
-    namespace.create(spark, rankings.TABLE)
-    live, _ = live_scores(spark, namespace, all_scores, scorer_id)
-    documents = scored_documents(spark, live, scorer_id).withColumn("order_value", F.col("influence_score"))
+    source = settings.document_source()
+    current, _ = current_scores(spark, namespace, scorer_id, source)
+    documents = scored_documents(current).withColumn("order_value", F.col("influence_score"))
     with enough_tasks(spark, all_scores.count()), kept(documents) as documents:
+        if documents.isEmpty():
+            raise no_live_score(scorer_id, source)
+        namespace.create(spark, rankings.TABLE)
         method = choose_method(documents) if settings.method == "auto" else settings.method
         rows = ranked(spark, documents, method).withColumn("scorer_id", F.lit(scorer_id))
         namespace.replace(rows.select(*rankings.TABLE.schema.names), rankings.TABLE, "scorer_id", scorer_id)

@@ -55,7 +55,7 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.scoring_modes import Work, compare_all, count_pending, follow_source, require_no_surprise
     from jobs.source import find_source
     from jobs.workers import num_devices
-    from schemas import runs, scores
+    from schemas import corpus, runs, scores
 
     namespace = Namespace.parse(settings.namespace)
     columns = settings.document_source()
@@ -74,7 +74,7 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
         spark,
         namespace,
         scorer.scorer_id,
-        source.identifier,
+        corpus.TABLE.name if source.identifier == namespace.identifier(corpus.TABLE.name) else source.identifier,
         settings.mode,
         source.source_id,
         # A run with a limit does not read all of the version.

@@ -9,49 +9,56 @@ from jobs.statements import run_statement
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from jobs.documents import DocumentSource
     from jobs.tables import Namespace
 
 
-def scored_documents(spark: SparkSession, all_scores: DataFrame, scorer_id: str) -> DataFrame:
-    """Each document whose newest text is scored: doc_id, domain, influence_score, num_tokens, text_sha256."""
-    from schemas.corpus import UNKNOWN_DOMAIN
-
-    values = {"scorer_id": scorer_id, "unknown_domain": UNKNOWN_DOMAIN}
-    return run_statement(spark, "scored_documents", values, scores=all_scores)
-
-
-def live_scores(
-    spark: SparkSession, namespace: Namespace, all_scores: DataFrame, scorer_id: str
+def current_scores(
+    spark: SparkSession, namespace: Namespace, scorer_id: str, source: DocumentSource
 ) -> tuple[DataFrame, dict[str, int | None]]:
-    """The scores of texts that the namespace's corpus has now, and the versions of what else was read for that.
+    """The scorer's last attempt at the text that each document has now, and the versions of the tables read for it.
 
-    Reads the corpus once. All of the scores, and no versions, where the scorer has read another table than the corpus.
+    Reads the source once, where it is there. Else, and of what was read from other tables than the namespace's corpus,
+    every text counts as one that its document has now, the latest of each.
     """
-    from pyspark.sql import functions as F
-
+    from jobs.documents import read_at_newest_version
     from jobs.versions import read_at_version
-    from schemas import corpus, runs
+    from schemas import corpus, runs, scores
 
-    identifier = namespace.identifier(corpus.TABLE.name)
-    if not all(namespace.exists(spark, table.TABLE.name) for table in (corpus, runs)):
-        return all_scores, {}
-    sources = namespace.read(spark, runs.TABLE).filter(F.col("scorer_id") == scorer_id).select("source").distinct()
-    if [row["source"] for row in sources.collect()] != [identifier]:
-        return all_scores, {}
-    table, version = read_at_version(spark, identifier)
-    live = run_statement(spark, "live_texts", corpus=table)
-    return all_scores.join(live, ["doc_id", "text_sha256"], "left_semi"), {corpus.TABLE.name: version}
+    found, version = read_at_version(spark, namespace.identifier(scores.TABLE.name))
+    versions = {scores.TABLE.name: version}
+    found = found.filter(found.scorer_id == scorer_id)
+    if source.table or namespace.exists(spark, corpus.TABLE.name):
+        documents, versions[source.table or corpus.TABLE.name] = read_at_newest_version(spark, namespace, source)
+        texts = run_statement(spark, "live_texts", corpus=documents)
+        # Whoever names a table wants its documents, and no others.
+        if source.table is None and namespace.exists(spark, runs.TABLE.name):
+            other_runs = namespace.read(spark, runs.TABLE)
+        else:
+            other_runs = spark.createDataFrame([], runs.TABLE.schema)
+        found = run_statement(spark, "live_scores", scores=found, live_texts=texts, runs=other_runs)
+    return run_statement(spark, "current_scores", live_scores=found), versions
 
 
-def scored_domains(all_scores: DataFrame, scorer_id: str) -> set[str]:
-    """The domains in which the scorer has scored anything, now or earlier."""
+def scored_documents(current: DataFrame) -> DataFrame:
+    """Those of the current scores that are one: doc_id, domain, influence_score, num_tokens, text_sha256."""
+    columns = ("doc_id", "domain", "influence_score", "num_tokens", "text_sha256")
+    return current.filter(current.status == "scored").select(*columns)
+
+
+def known_domains(spark: SparkSession, namespace: Namespace, scorer_id: str, source: DocumentSource) -> set[str]:
+    """The domains in which the scorer has scored anything, now or earlier, and those of the source."""
     from pyspark.sql import functions as F
 
-    from schemas.corpus import UNKNOWN_DOMAIN
+    from jobs.documents import read_documents
+    from schemas import corpus, scores
 
-    scored = all_scores.filter((F.col("scorer_id") == scorer_id) & (F.col("status") == "scored"))
-    domain = F.coalesce(F.nullif(F.trim("domain"), F.lit("")), F.lit(UNKNOWN_DOMAIN))
-    return {row[0] for row in scored.select(domain).distinct().collect()}
+    scored = namespace.read(spark, scores.TABLE).filter(F.col("scorer_id") == scorer_id)
+    found = scored.filter("status = 'scored'").select("domain")
+    if source.table or namespace.exists(spark, corpus.TABLE.name):
+        found = found.union(read_documents(spark, namespace, source).select("domain"))
+    domain = F.coalesce(F.nullif(F.trim(F.make_valid_utf8("domain")), F.lit("")), F.lit(corpus.UNKNOWN_DOMAIN))
+    return {row[0] for row in found.select(domain).distinct().collect()}
 
 
 def choose_scorer(namespace: Namespace, spark: SparkSession, scorer_id: str | None) -> str:
@@ -83,3 +90,12 @@ def require_scored(all_scores: DataFrame, scorer_id: str) -> None:
     if not counts.get("scored"):
         found = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no rows at all"
         raise ValueError(f"scorer {scorer_id} has no scored document ({found}); score some first")
+
+
+def no_live_score(scorer_id: str, source: DocumentSource) -> ValueError:
+    """What to say where the scorer has scored documents, but none of the texts that there are now."""
+    table = source.table or "the namespace's corpus"
+    return ValueError(
+        f"scorer {scorer_id} has scored none of the texts that {table} has now; score them first, or name the table "
+        "that was scored with --corpus-table"
+    )

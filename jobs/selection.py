@@ -25,7 +25,7 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.candidates import find_candidates
     from jobs.joined_tables import open_tables
     from jobs.ranking import enough_tasks
-    from jobs.scored import choose_scorer, require_scored, scored_domains
+    from jobs.scored import choose_scorer, known_domains, no_live_score, require_scored
     from jobs.selection_rule import require_known_domains
     from jobs.tables import Namespace
     from schemas import scores, selection_runs, selections
@@ -36,7 +36,7 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
     scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
     require_scored(all_scores, scorer_id)
     if settings.domain:
-        require_known_domains(settings, scored_domains(all_scores, scorer_id))
+        require_known_domains(settings, known_domains(spark, namespace, scorer_id, settings.document_source()))
     tables = open_tables(spark, namespace, settings, scorer_id)
     made_of = {
         "settings": json.dumps(settings.what_was_asked(), sort_keys=True),
@@ -50,10 +50,12 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
         namespace.create(spark, selection_runs.TABLE)
     with (
         enough_tasks(spark, all_scores.count()),
-        find_candidates(spark, tables, scorer_id, settings) as (candidates, lacking),
+        find_candidates(spark, tables, settings) as (candidates, lacking),
     ):
         selected, totals = select(spark, candidates, settings)
         domains = summary(spark, selected, totals, lacking, settings)
+        if not domains:
+            raise no_live_score(scorer_id, settings.document_source())
         if not settings.dry_run:
             rows = selected.withColumn("selection_id", F.lit(selection_id)).select(*selections.TABLE.schema.names)
             namespace.replace(rows, selections.TABLE, "selection_id", selection_id)

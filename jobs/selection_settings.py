@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from jobs.settings import StageSettings
+from jobs.document_settings import DocumentSettings
 
 RULES = ("fraction", "token_fraction", "tokens", "threshold")
 DEFAULT_FRACTION = 0.2
 
 
-class SelectSettings(StageSettings):
+class SelectSettings(DocumentSettings):
     """Select the best documents of each domain by their influence score, beside your dedup and quality tables.
 
     Takes --fraction 0.2 unless another rule is given. Documents are taken from the top of their domain, ties by doc_id,

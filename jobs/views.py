@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 # A view is jobs/sql/NAME.sql over these tables and views; each comes after those that it needs.
 VIEWS = {
     "live_texts": ("corpus",),
-    "current_scores": ("scores", "live_texts"),
+    "live_scores": ("scores", "live_texts", "runs"),
+    "current_scores": ("live_scores",),
     "domain_summary": ("current_scores",),
     "score_errors": ("current_scores",),
     "selected_documents": ("selections", "selection_runs"),
@@ -66,7 +67,7 @@ def _inputs(view: str, there: Mapping[str, Source]) -> dict[str, Source] | None:
 
     Without a corpus in the namespace, whose documents are then elsewhere, every text that was scored counts as live.
     """
-    stand_ins = {"live_texts": "scores"} if "corpus" not in there else {}
+    stand_ins = {"live_scores": "scores"} if "corpus" not in there else {}
     names = {name: stand_ins.get(name, name) for name in VIEWS[view]}
     if not set(names.values()) <= there.keys():
         return None

@@ -14,7 +14,7 @@ TABLE = TableContract(
         [
             required("run_id", STRING, "Identifies the run"),
             required("scorer_id", STRING, "The scorer it ran: see scorers"),
-            required("source", STRING, "The table that it read"),
+            required("source", STRING, "The table that it read: 'corpus' is the namespace's own"),
             optional("source_id", STRING, "Its Delta table and columns, as a hash; null if it is no Delta table"),
             required("mode", STRING, "stream (what was added to the source) or reconcile (all of it)"),
             optional("source_version", LONG, "The source's Delta version at the start; null if it is no Delta table"),

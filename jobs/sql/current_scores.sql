@@ -1,24 +1,20 @@
--- One row a live document and scorer: the last attempt at the text that the document has now.
--- live_texts: doc_id and text_sha256 of the documents that there are. Scores of other texts are history.
-with scores as (select * from {scores}),
-live_texts as (select * from {live_texts}),
+-- One row a live document and scorer: the last attempt, whatever its status, at the latest text that it was given.
+with live_scores as (select * from {live_scores}),
 newest_first as (
     select
-        scores.*,
+        *,
         row_number() over (
-            partition by scores.scorer_id, scores.doc_id
-            order by scores.scored_at desc, scores.attempt desc, scores.text_sha256
+            partition by scorer_id, doc_id
+            order by scored_at desc, attempt desc, text_sha256
         ) as age
-    from scores
-    left semi join live_texts
-        on scores.doc_id = live_texts.doc_id and scores.text_sha256 = live_texts.text_sha256
+    from live_scores
 )
 select
     doc_id,
     text_sha256,
     scorer_id,
     attempt,
-    domain,
+    coalesce(nullif(trim(make_valid_utf8(domain)), ''), 'unknown') as domain,
     num_tokens,
     num_predicted_tokens,
     num_windows,

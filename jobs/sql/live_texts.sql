@@ -1,6 +1,8 @@
--- The id and the hash of the text that each document of the corpus has now.
+-- The id and the hash of the text that each document has now, and its domain; the least, where a table has it twice.
 with corpus as (select * from {corpus})
 select
     doc_id,
-    sha2(cast(coalesce(text, '') as binary), 256) as text_sha256
+    sha2(cast(coalesce(text, '') as binary), 256) as text_sha256,
+    min(domain) as domain
 from corpus
+group by doc_id, sha2(cast(coalesce(text, '') as binary), 256)

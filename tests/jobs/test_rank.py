@@ -14,6 +14,7 @@ from pyspark.testing import assertDataFrameEqual
 from jobs import rank, ranking
 from jobs.rank import RankSettings
 from jobs.scored import scored_documents
+from jobs.statements import run_statement
 from jobs.tables import Namespace
 from schemas import corpus, rankings, scorers, scores
 from tests.jobs.test_status import run_row, write_runs
@@ -62,7 +63,8 @@ def write(spark, namespace: str, rows: list[dict[str, Any]], scorer_ids: tuple[s
 
 
 def ranked(spark, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    scored = scored_documents(spark, spark.createDataFrame(rows, scores.TABLE.schema), "s1")
+    table = spark.createDataFrame(rows, scores.TABLE.schema)
+    scored = scored_documents(run_statement(spark, "current_scores", live_scores=table.filter("scorer_id = 's1'")))
     places = ranking.ranked(spark, scored.withColumn("order_value", F.col("influence_score")), "window")
     return [row.asDict() for row in places.collect()]
 
@@ -173,17 +175,55 @@ def test_only_scores_of_texts_that_the_corpus_has_now_are_ranked(spark, namespac
     place.create(spark, corpus.TABLE)
     texts = [("changed", "d", "first", None), ("same", "d", "fourth", None)]
     place.append(spark.createDataFrame(texts, corpus.TABLE.schema), corpus.TABLE)
-    write_runs(spark, namespace, run_row(source=place.identifier("corpus")))
+    write_runs(spark, namespace, run_row(run_id="r"))
 
-    def found():
-        rank.run(RankSettings(namespace=namespace), spark)
-        rows = place.read(spark, rankings.TABLE).orderBy("domain_rank").collect()
-        return [(row["doc_id"], row["influence_score"]) for row in rows]
+    def found(**settings):
+        rank.run(RankSettings(namespace=namespace, **settings), spark)
+        rows = place.read(spark, rankings.TABLE).orderBy("domain", "domain_rank").collect()
+        return [(row["doc_id"], row["domain"], row["influence_score"]) for row in rows]
 
-    assert found() == [("same", 0.5), ("changed", 0.3)]
+    assert found() == [("same", "d", 0.5), ("changed", "d", 0.3)]
     # What the scorer has read of another table is not looked for in the corpus.
+    place.append(
+        spark.createDataFrame([score_row("elsewhere", "d", 0.4, run_id="r2")], scores.TABLE.schema), scores.TABLE
+    )
     write_runs(spark, namespace, run_row(run_id="r2", source="`theirs`"))
-    assert found() == [("changed", 0.9), ("deleted", 0.8), ("same", 0.5)]
+    assert found() == [("same", "d", 0.5), ("elsewhere", "d", 0.4), ("changed", "d", 0.3)]
+    # A document's domain is the one that it has now, as everything else about it.
+    spark.sql(f"update {place.identifier('corpus')} set domain = 'new' where doc_id = 'same'")
+    assert found() == [("elsewhere", "d", 0.4), ("changed", "d", 0.3), ("same", "new", 0.5)]
+    # A table that is named is the only one.
+    spark.createDataFrame(
+        [(1, "deleted", "third"), (2, "deleted", "third")], "n int, id string, body string"
+    ).write.format("delta").save(f"{namespace}/theirs")
+    theirs = {
+        "corpus_table": f"{namespace}/theirs",
+        "doc_id_column": "id",
+        "text_column": "body",
+        "domain_column": "id",
+    }
+    assert found(**theirs) == [("deleted", "deleted", 0.8)]
+
+
+def test_where_no_text_that_was_scored_is_left_the_ranking_stays_and_that_is_said(spark, namespace):
+    write(spark, namespace, [score_row("a", "d", 0.5)])
+    rank.run(RankSettings(namespace=namespace), spark)
+    place = Namespace.parse(namespace)
+    place.create(spark, corpus.TABLE)
+    place.append(spark.createDataFrame([("a", "d", "another text", None)], corpus.TABLE.schema), corpus.TABLE)
+    with pytest.raises(
+        ValueError, match=r"s1 has scored none of the texts that the namespace's corpus has now.*--corpus"
+    ):
+        rank.run(RankSettings(namespace=namespace), spark)
+    assert place.read(spark, rankings.TABLE).count() == 1
+
+
+def test_a_domain_that_is_not_unicode_is_repaired_and_ranked(spark):
+    rows = spark.createDataFrame([score_row("a", "x", 0.5)], scores.TABLE.schema)
+    broken = rows.withColumn("domain", F.expr("cast(x'6672616ee761' as string)"))
+    current = run_statement(spark, "current_scores", live_scores=broken)
+    assert [row["domain"] for row in current.collect()] == ["fran\ufffda"]
+    assert current.join(spark.createDataFrame([("fran\ufffda",)], "domain string"), "domain").count() == 1
 
 
 def test_ranking_twice_gives_the_same_rows_and_leaves_other_scorers_alone(spark, namespace, capsys):

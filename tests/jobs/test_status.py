@@ -23,7 +23,7 @@ def run_row(**changes: Any) -> dict[str, Any]:
     row = {
         "run_id": "r1",
         "scorer_id": "s1",
-        "source": "delta.`/corpus`",
+        "source": "corpus",
         "source_id": None,
         "mode": "stream",
         "source_version": 3,

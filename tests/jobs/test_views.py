@@ -20,6 +20,7 @@ from jobs.views import ViewsSettings
 from schemas import corpus
 from tests.jobs.selection_cases import in_order, scored
 from tests.jobs.test_rank import score_row, write
+from tests.jobs.test_status import run_row, write_runs
 
 COOKBOOK = Path(__file__).parents[2] / "notebooks" / "cookbook.md"
 QUERIES = re.findall(r"^## (.*?)\n\n```sql\n(.*?)```", COOKBOOK.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -46,7 +47,9 @@ def filled(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str
         | {"scorer_id": "s2", "influence_score": None if row["influence_score"] is None else -row["influence_score"]}
         for row in first
     ]
-    write(spark, namespace, first + second, ("s1", "s2"))
+    elsewhere = score_row("elsewhere", "code", 0.9, scorer_id="s2", run_id="r2")
+    write(spark, namespace, [*first, *second, elsewhere], ("s1", "s2"))
+    write_runs(spark, namespace, run_row(run_id="r"), run_row(run_id="r2", source="`theirs`"))
     place.create(spark, corpus.TABLE)
     live = [(row["doc_id"], row["domain"], texts[row["doc_id"]], "a book") for row in ROWS[1:]]
     place.append(spark.createDataFrame(live, corpus.TABLE.schema), corpus.TABLE)
@@ -99,11 +102,27 @@ def test_queries_of_the_cookbook_answer_what_they_ask(
     assert [(row["error_class"], row["documents"]) for row in errors] == [("OutOfMemory", 2)]
 
 
+def test_documents_of_another_table_are_live_and_domains_are_those_of_now(
+    spark: SparkSession, filled: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert query(spark, filled, "select scorer_id from current_scores where doc_id = 'elsewhere'", capsys) == [
+        {"scorer_id": "s2"}
+    ]
+    moved = ROWS[1]["doc_id"]
+    assert ROWS[1]["domain"] != "moved"
+    spark.sql(f"update delta.`{filled}/corpus` set domain = 'moved' where doc_id = '{moved}'")
+    try:
+        text = f"select distinct domain from current_scores where doc_id = '{moved}'"
+        assert query(spark, filled, text, capsys) == [{"domain": "moved"}]
+    finally:
+        spark.sql(f"update delta.`{filled}/corpus` set domain = '{ROWS[1]['domain']}' where doc_id = '{moved}'")
+
+
 def test_views_are_of_live_documents(spark: SparkSession, filled: str, capsys: pytest.CaptureFixture[str]) -> None:
     gone = ROWS[0]["doc_id"]
     assert not query(spark, filled, f"select * from current_scores where doc_id = '{gone}'", capsys)
     summary = query(spark, filled, "select sum(num_documents) n, sum(num_failed) f from domain_summary", capsys)
-    assert summary == [{"n": 2 * (len(ROWS) - 1), "f": 2}]
+    assert summary == [{"n": 2 * (len(ROWS) - 1) + 1, "f": 2}]
     selected = query(spark, filled, "select distinct rule, scorer_id from selected_documents", capsys)
     assert selected == [{"rule": "fraction 0.3", "scorer_id": "s1"}]
 
