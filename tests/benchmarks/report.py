@@ -77,7 +77,8 @@ def rows(result: Result, fair: str) -> list[dict[str, Any]]:
         row["peak_bytes"] = timing.peak_bytes
         row["startup_seconds"] = timing.startup_seconds
         pairs = zip(timing.scores, result.oracle, strict=False)
-        row["largest_score_difference"] = max(abs(ours - oracle) for ours, oracle in pairs)
+        # Of nothing, where the oracle failed.
+        row["largest_score_difference"] = max((abs(ours - oracle) for ours, oracle in pairs), default=math.nan)
         row["time_shares"] = timing.parts
     return found
 
@@ -212,8 +213,8 @@ def format_rows(result: Result) -> list[dict[str, Any]]:
     """Each number format's speed and its agreement with the oracle."""
     num_tokens = sum(result.workload.num_tokens)
     return [
-        {"format": timing.contender.name, "failure": timing.failure}
-        if timing.failure
+        {"format": timing.contender.name, "failure": timing.failure or "the oracle failed"}
+        if timing.failure or not result.oracle
         else {
             "format": timing.contender.name,
             "tokens_per_second": num_tokens / timing.median,

@@ -77,7 +77,7 @@ def run_rounds(
             timing.startup_seconds = answer
             running.append((timing, process, ours))
         say(f"{contender.name}: {timing.failure or f'started in {timing.startup_seconds:.1f} s'}")
-    for number in range(num_rounds):
+    for number in range(num_rounds if running else 0):
         for timing, process, connection in running[number % len(running) :] + running[: number % len(running)]:
             answer = None if timing.failure else _ask(timing, process, connection, "score")
             if answer is not None:
@@ -120,7 +120,12 @@ def _serve(connection: Connection, contender: Contender, workload: Workload, num
         while connection.recv() == "score":
             begin = time.perf_counter()
             scores = score(workload.texts)
-            connection.send(("done", (time.perf_counter() - begin, scores)))
+            seconds = time.perf_counter() - begin
+            _require_whole_batches(score, workload)
+            # The contenders share a GPU: what one has freed is the next one's.
+            if workload.device == "cuda":
+                torch.cuda.empty_cache()
+            connection.send(("done", (seconds, scores)))
         # A profile takes as long as a round.
         parts = _parts(score, workload) if contender.prepare == "paired" and not contender.options else {}
         connection.send(("done", (_peak_bytes(workload.device), parts, getattr(score, "packed", False))))
@@ -128,6 +133,13 @@ def _serve(connection: Connection, contender: Contender, workload: Workload, num
         connection.send(("failed", f"not installed ({error.name})"))
     except Exception as error:
         connection.send(("failed", f"{type(error).__name__}: {str(error)[:200]}"))
+
+
+def _require_whole_batches(score: Callable[..., object], workload: Workload) -> None:
+    """Raise RuntimeError where the scorer ran out of memory and halved its batches: that is another contender."""
+    used = getattr(score, "batch_tokens", lambda: workload.max_batch_tokens)()
+    if used < workload.max_batch_tokens:
+        raise RuntimeError(f"out of memory in passes of {workload.max_batch_tokens:,} tokens")
 
 
 def _peak_bytes(device: str) -> int:
@@ -145,11 +157,18 @@ def _parts(score: Callable[..., object], workload: Workload) -> dict[str, float]
         score(workload.texts)
     times = {"matrix products": 0.0, "attention": 0.0, "everything else": 0.0}
     for event in profile.key_averages():
+        # On a GPU the kernels alone: an operator's time there is that of its kernels once more.
+        if workload.device == "cuda" and event.device_type != torch.autograd.DeviceType.CUDA:
+            continue
         own = event.self_device_time_total if workload.device == "cuda" else event.self_cpu_time_total
         name = event.key.lower()
-        part = "attention" if any(word in name for word in ("flash", "fmha", "attention")) else "everything else"
-        if any(word in name for word in ("gemm", "aten::mm", "aten::addmm", "aten::bmm", "cutlass", "nvjet")):
+        # Attention first: its kernels' names hold those of the library that they are made with.
+        if any(word in name for word in ("flash", "fmha", "attention", "sdpa")):
+            part = "attention"
+        elif any(word in name for word in ("gemm", "aten::mm", "aten::addmm", "aten::bmm", "cutlass", "nvjet")):
             part = "matrix products"
+        else:
+            part = "everything else"
         times[part] += own
     total = sum(times.values()) or 1.0
     return {part: own / total for part, own in times.items()}

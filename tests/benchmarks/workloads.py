@@ -70,9 +70,11 @@ def load(workload: Workload, dtype: str | None = None) -> tuple[Any, Any]:
     torch.manual_seed(0)
     with torch.device(workload.device):
         model = LlamaForCausalLM(config)
-    # Rounded to the workload's dtype first, so that a float32 oracle has the very same weights.
-    model = model.to(getattr(torch, workload.dtype)).to(torch_dtype).eval().requires_grad_(False)
-    return model, tokenizer_of(workload.model)
+    # Rounded to the workload's dtype first, so that a float32 oracle has the very same weights. The frequencies of
+    # rotary embeddings are no weights, and stay in float32, as in a model that is loaded.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(getattr(torch, workload.dtype)).to(torch_dtype)
+    return model.eval().requires_grad_(False), tokenizer_of(workload.model)
 
 
 def number_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:

@@ -77,6 +77,7 @@ def paired(
         return [found.influence_score or float("nan") for found in scorer.score(texts)]
 
     score.packed = scorer.packed  # type: ignore[attr-defined]
+    score.batch_tokens = lambda: scorer.max_batch_tokens  # type: ignore[attr-defined]
     return score
 
 

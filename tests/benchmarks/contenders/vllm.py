@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tests.benchmarks.contenders.two_models import load_both, relative_rise
 from tests.benchmarks.workloads import WINDOW, Workload
 
@@ -20,7 +22,8 @@ def prepare(workload: Workload, dtype: str | None = None) -> Callable[[Sequence[
     for name, model in (("base", base), ("masked", masked)):
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
-    del base, masked
+    del base, masked, model
+    torch.cuda.empty_cache()
     engines = [
         LLM(
             str(folder / name),
