@@ -119,7 +119,10 @@ def choose_dtype(spark: SparkSession, asked: str) -> str:
     """
     import torch
 
+    from udfs.checkpoint import resolve_dtype
+
     if asked != "auto":
         return asked
-    has_gpu = torch.cuda.is_available() or bool(spark.conf.get("spark.task.resource.gpu.amount", ""))
-    return "bfloat16" if has_gpu else "float32"
+    if torch.cuda.is_available():
+        return str(resolve_dtype("auto", "cuda")).removeprefix("torch.")
+    return "bfloat16" if spark.conf.get("spark.task.resource.gpu.amount", "") else "float32"

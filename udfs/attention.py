@@ -73,10 +73,13 @@ def install_paired_mask(
             # Zero queries make every score 0, so that softmax is uniform over what the kernel lets the
             # row see. Values, output projection and the other heads of the group stay as they are.
             query = query.clone()
-            query[num_base_rows:, layer_heads] = 0
+            # One by one: a list of them would be copied to a GPU, which is waited for.
+            for head in layer_heads:
+                query[num_base_rows:, head] = 0
         output, _ = compute(module, query, key, value, attention_mask, **kwargs)  # (R, T, H, D)
         if layer_heads and mode == "zero":
-            output[num_base_rows:, :, layer_heads] = 0
+            for head in layer_heads:
+                output[num_base_rows:, :, head] = 0
         if observe is not None:
             observe(module.layer_idx, query, key, value, attention_mask, output)
         return output, None
@@ -140,6 +143,10 @@ def plain_attention(
     # Rotary embeddings in float32 have widened q and k (udfs/precision.py). A CPU is no slower in float32.
     own = value.dtype
     dtype = own if value.is_cuda else torch.promote_types(own, torch.float32)
+    if value.is_cuda and own == torch.float32 and attention_mask is None:
+        # For shared keys and values, CUDA's fused kernels are of 16 bits; the rest would hold all T x T weights.
+        num_groups = query.shape[1] // key.shape[1]
+        key, value = (part.repeat_interleave(num_groups, dim=1) for part in (key, value))
     output, _ = sdpa_attention_forward(
         module, query.to(dtype), key.to(dtype), value.to(dtype), attention_mask, **kwargs
     )

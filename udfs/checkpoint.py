@@ -124,7 +124,7 @@ def resolve_dtype(name: str, device: str) -> torch.dtype:
         raise ValueError(f"dtype is {name!r}; it must be auto, {', '.join(DTYPES)}")
     if not device.startswith("cuda"):
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def cache_folder() -> Path:

@@ -44,6 +44,7 @@ class VocabularyHead:
             yield 0, self(hidden)
             return
         weight, bias = self._module.weight, self._module.bias  # (V, C), (V,) or None
+        hidden = hidden.to(weight.dtype)
         for first in range(0, len(weight), num_words):
             words = slice(first, first + num_words)
             logits = _product(hidden, weight[words])
@@ -70,10 +71,10 @@ class VocabularyHead:
 
 
 def _product(hidden: Tensor, weight: Tensor) -> Tensor:
-    """Logits (N, W) float32 of hidden (N, C) and weight (W, C)."""
+    """Logits (N, W) float32 of hidden (N, C) and weight (W, C), both of one dtype."""
     if hidden.is_cuda and weight.dtype != torch.float32:
-        return torch.mm(hidden.to(weight.dtype), weight.T, out_dtype=torch.float32)
-    return torch.nn.functional.linear(hidden.to(weight.dtype), weight).float()
+        return torch.mm(hidden, weight.T, out_dtype=torch.float32)
+    return torch.nn.functional.linear(hidden, weight).float()
 
 
 def next_token_losses(hidden: Tensor, input_ids: Tensor, lengths: Tensor, head: VocabularyHead) -> Tensor:

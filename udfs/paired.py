@@ -6,6 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,8 @@ from udfs.windows import Window, check_window, start_tokens
 SCORING_VERSION = 3
 # Tokens in one pass: small enough for a CPU's cache and memory, large enough to fill a GPU.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
-# Enough windows to sort by length before batching, few enough to hold.
+# Enough windows to sort by length before batching, few enough to hold. The first buffers are smaller, each twice the
+# one before: a device waits for the first, and for no other.
 BUFFERED_BATCHES = 16
 
 
@@ -113,7 +115,7 @@ class PairedScorer:
         Yields lists of scores; their concatenation follows the texts in order. The texts are read, and made into
         tokens, by a thread of their own.
         """
-        buffers = self.reader.buffers(batches, lambda: BUFFERED_BATCHES * self.max_batch_tokens)
+        buffers = self.reader.buffers(batches, lambda number: min(2**number, BUFFERED_BATCHES) * self.max_batch_tokens)
         for buffer in one_ahead(buffers):
             yield self._score_buffer(buffer)
 
@@ -190,8 +192,13 @@ class PairedScorer:
             return losses
         overflown = [index for index, found in enumerate(losses) if found is not None and not found.is_finite()]
         if overflown:
-            with in_float32(self.model):
+            budget = self.max_batch_tokens
+            again: list[WindowLosses | None] = [None] * len(overflown)
+            # Without room for float32 weights they count as windows that do not fit.
+            with suppress(torch.OutOfMemoryError), in_float32(self.model):
                 again = self._passes([windows[index] for index in overflown], packed=False)
+            # What did not fit in float32 says nothing of 16 bits.
+            self.max_batch_tokens = budget
             for index, found in zip(overflown, again, strict=True):
                 losses[index] = found and WindowLosses(found.base_sum, found.masked_sum, in_float32=True)
         return losses

@@ -155,10 +155,8 @@ def _copied_share(attended: Tensor, token_ids: Tensor, answer: Tensor, span_begi
     in_span = (attended >= span_begin) & (attended < span_end)
     copied = in_span & (token_ids[attended] == answer)  # (H, N)
     distinct, index = torch.unique(answer, return_inverse=True)
-    found = torch.zeros(len(attended), len(distinct), dtype=torch.bool, device=answer.device)
-    for step in range(len(answer)):
-        found[:, index[step]] |= copied[:, step]
-    return found.double().mean(1).tolist()
+    times = torch.zeros(len(attended), len(distinct), device=answer.device).index_add_(1, index, copied.float())
+    return (times > 0).double().mean(1).tolist()
 
 
 def mean_scores(results: Sequence[CopyResult]) -> dict[Head, float]:

@@ -139,7 +139,8 @@ def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) ->
     if _loaded is None or _loaded.key != key:
         # Before the next is loaded: both may not fit.
         _loaded = None
-        keep_freed_memory()
+        if device == "cpu":
+            keep_freed_memory()
         model = load_model(spec.checkpoint, resolve_dtype(spec.dtype, device), device)
         _loaded = _Loaded(key, device, model, make(model, load_tokenizer(spec.checkpoint)))
         num_loads += 1

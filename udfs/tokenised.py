@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from typing import Any, TypeVar
 from udfs.document_score import DocumentScore, failed
 from udfs.windows import Window, text_windows
 
+# In a buffer, however few tokens they have.
+MAX_DOCUMENTS = 100_000
 Item = TypeVar("Item")
 
 
@@ -34,22 +37,23 @@ class TextReader:
     window: int
     vocab_size: int
 
-    def buffers(self, batches: Iterable[Sequence[str | None]], num_tokens: Callable[[], int]) -> Iterator[Buffer]:
-        """The texts of all batches, in order, in buffers of at least num_tokens() tokens but for the last."""
-        buffer = Buffer()
-        for texts in batches:
-            for text in texts:
-                self._add(buffer, text)
-            if sum(buffer.num_tokens) >= num_tokens():
+    def buffers(self, batches: Iterable[Sequence[str | None]], num_tokens: Callable[[int], int]) -> Iterator[Buffer]:
+        """The texts of all batches, in order, in buffers of at least num_tokens(number of the buffer) tokens.
+
+        The last one may have fewer. A batch may be divided among several.
+        """
+        buffer, held, number = Buffer(), 0, 0
+        for text in itertools.chain.from_iterable(batches):
+            document, count = self._read(len(buffer.documents), text)
+            buffer.documents.append(document)
+            buffer.num_tokens.append(count)
+            held += count
+            # Documents without a token are held, too.
+            if held >= num_tokens(number) or len(buffer.documents) >= MAX_DOCUMENTS:
                 yield buffer
-                buffer = Buffer()
+                buffer, held, number = Buffer(), 0, number + 1
         if buffer.documents:
             yield buffer
-
-    def _add(self, buffer: Buffer, text: str | None) -> None:
-        document, num_tokens = self._read(len(buffer.documents), text)
-        buffer.documents.append(document)
-        buffer.num_tokens.append(num_tokens)
 
     def _read(self, index: int, text: str | None) -> tuple[list[Window] | DocumentScore, int]:
         """(the document's windows, its number of tokens), or the score of a text that has no loss."""

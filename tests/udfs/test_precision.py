@@ -44,6 +44,22 @@ def test_a_window_that_overflows_in_16_bits_is_scored_in_float32_and_counted(tin
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_memory_that_float32_lacks_fails_its_windows_and_leaves_the_others_their_batches(tiny_tokenizer: Any) -> None:
+    model = overflowing_at_z(tiny_tokenizer)
+    scorer = PairedScorer(model, tiny_tokenizer, SOME_HEADS, window=64)
+    budget = scorer.max_batch_tokens
+
+    def lack_memory(_module: Any, _args: Any, _kwargs: Any) -> None:
+        if model.lm_head.weight.dtype == torch.float32:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    model.model.register_forward_pre_hook(lack_memory, with_kwargs=True)
+    first, overflown, other = scorer.score(["a horse", "a zebra, azure", "zz"])
+    assert [score.status for score in (first, overflown, other)] == ["scored", "failed", "failed"]
+    assert overflown.error_class == "OutOfMemory"
+    assert scorer.max_batch_tokens == budget
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_16_bit_model_keeps_what_its_layers_add_to_a_large_state(architecture: str) -> None:
     model = tiny_model(architecture)

@@ -58,6 +58,14 @@ def test_a_buffer_closes_once_it_has_enough_tokens(tiny_tokenizer: Any) -> None:
     reader = TextReader(tiny_tokenizer, [], 64, 1000)
     num_tokens = [len(tiny_tokenizer(text)["input_ids"]) for text in SENTENCES[:4]]
     batches = [[text] for text in SENTENCES[:4]]
-    buffers = list(reader.buffers(batches, lambda: sum(num_tokens[:2])))
+    buffers = list(reader.buffers(batches, lambda _: sum(num_tokens[:2])))
     assert [buffer.num_tokens for buffer in buffers] == [num_tokens[:2], num_tokens[2:4]]
     assert [window.document for window in buffers[1].windows()] == [0, 1]
+
+
+def test_a_large_batch_fills_several_buffers_of_the_sizes_that_are_asked_for(tiny_tokenizer: Any) -> None:
+    reader = TextReader(tiny_tokenizer, [], 64, 1000)
+    buffers = list(reader.buffers([["a cat", None, "a dog"] * 20], lambda number: [1, 9][min(number, 1)]))
+    assert len(buffers[0].documents) == 1
+    assert all(9 <= sum(buffer.num_tokens) < 9 + 8 for buffer in buffers[1:-1])
+    assert sum(len(buffer.documents) for buffer in buffers) == 60
