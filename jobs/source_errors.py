@@ -10,7 +10,9 @@ RECONCILE = "run score once with --mode reconcile, which compares all of the sou
 _NO_SPACE = "No space left on device"
 _MAKE_SPACE = "a disk is full ({reason}); what was scored is kept: make space, then run this one again"
 _NOT_WRITABLE = (
-    "Permission denied|AccessDenied|403 Forbidden|Mkdir(s| of .*) failed|Not a directory|Read-only file system"
+    "Permission denied|AccessDenied|403 Forbidden|Mkdir(s| of .*) failed|Not a directory|Read-only file system|"
+    # Unity Catalog's words; nothing may be kept within the folder of a managed table.
+    "LOCATION_OVERLAP|PERMISSION_DENIED|INSUFFICIENT_PERMISSIONS"
 )
 _GONE = "FileNotFoundException|FILE_NOT_(FOUND|EXIST)|DELTA_MISSING_FILES"
 _COMPARED = {

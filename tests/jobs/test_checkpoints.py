@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from jobs.source_errors import explained
 from jobs.tables import Namespace
 from schemas import runs
 from tests.jobs.scoring_cases import add_documents, all_scores, documents, scores_by_id
@@ -136,3 +138,17 @@ def test_a_namespace_that_cannot_be_written_is_an_error_before_any_work(
     folder = unwritable(place, tmp_path, request)
     with pytest.raises(ValueError, match=r"cannot be created in namespace .*folder; name another with --namespace"):
         score(namespace=folder, corpus_table=f"{namespace}/corpus")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[RequestId=1 ErrorClass=INVALID_PARAMETER_VALUE.LOCATION_OVERLAP] Input path url 's3://b/s' overlaps",
+        "PERMISSION_DENIED: User does not have READ FILES on External Location 'ours'",
+        "[INSUFFICIENT_PERMISSIONS] Insufficient privileges: User does not have permission MODIFY on any file",
+    ],
+)
+def test_a_checkpoint_that_a_catalog_forbids_is_an_error_that_says_how_to_name_another(said: str) -> None:
+    error = explained(PySparkException(said), "their_table", "s3://b/s/_checkpoints")
+    assert isinstance(error, ValueError)
+    assert "checkpoint s3://b/s/_checkpoints, name another folder with --checkpoint" in str(error)
