@@ -63,13 +63,13 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     scorer = resolve_scorer(settings, spark, namespace)
     source = find_source(spark, namespace, columns)
     work = Work(spark, namespace, settings, columns, source, scorer.scorer_id)
+    plan = scoring_plan(settings, spark, scorer)
     if settings.dry_run:
-        return report(settings, count_pending(work, documents), None)
+        return report(settings, count_pending(work, plan, documents), None)
     require_no_surprise(work, documents)
     scorer.record(spark, namespace)
     for table in (scores.TABLE, runs.TABLE):
         namespace.create(spark, table)
-    plan = scoring_plan(settings, spark, scorer)
     log = RunLog(
         spark,
         namespace,

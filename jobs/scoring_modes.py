@@ -36,13 +36,15 @@ class Work:
         """The newest version of the source of which a finished run, in that mode, has scored everything."""
         return last_read_version(self.spark, self.namespace, self.source, self.scorer_id, mode)
 
-    def pending(self, documents: DataFrame, max_attempts: int = 1) -> DataFrame:
-        """Which of the documents are still to be scored."""
+    def pending(self, documents: DataFrame, max_attempts: int) -> DataFrame:
+        """Which of the documents are still to be scored: the first by their ids, where there is a limit."""
         table = None
         if self.namespace.exists(self.spark, scores.TABLE.name):
             table = self.namespace.read(self.spark, scores.TABLE)
         attempts = with_attempts(table, documents, self.scorer_id, max_attempts)
-        return attempts.filter("attempt is not null")
+        pending = attempts.filter("attempt is not null")
+        limit = self.settings.limit
+        return pending.orderBy("doc_id", "text_sha256").limit(limit) if limit else pending
 
     def num_to_do(self) -> int | None:
         """Documents of the source less those that runs of the scorer on it say they have scored; about."""
@@ -54,9 +56,9 @@ class Work:
         return max(0, self.source.num_documents - num_scored)
 
 
-def count_pending(work: Work, documents: DataFrame) -> dict[str, Any]:
-    """The scorer's id, and how many documents and bytes it has not scored; reads all of the source."""
-    counts = work.pending(documents).selectExpr("count(*)", "coalesce(sum(num_bytes), 0)")
+def count_pending(work: Work, plan: ScoringPlan, documents: DataFrame) -> dict[str, Any]:
+    """The scorer's id, and how many documents and bytes a run would score; reads all of the source."""
+    counts = work.pending(documents, plan.max_attempts).selectExpr("count(*)", "coalesce(sum(num_bytes), 0)")
     num_pending, num_bytes = counts.collect()[0]
     return {"scorer_id": work.scorer_id, "num_pending": num_pending, "num_bytes": num_bytes}
 
@@ -109,17 +111,22 @@ def compare_all(work: Work, plan: ScoringPlan, log: RunLog) -> None:
     with log.recorded(), progress("Scoring") as bar:
         try:
             if work.settings.limit:
-                documents = _first(work.settings.limit, work.pending(documents, plan.max_attempts), documents)
+                documents = _only(work.pending(documents, plan.max_attempts), documents)
             BatchScorer(work.namespace, plan, log, bar).score(work.spark, documents)
         except Exception as error:
             raise explained(error, source.identifier) from error
         log.stop_if_too_many_failed(at_end=True)
 
 
-def _first(limit: int, pending: DataFrame, documents: DataFrame) -> DataFrame:
-    """The documents that are the first of those pending, up to the limit, and any without an id, so that it is named.
+def _only(pending: DataFrame, documents: DataFrame) -> DataFrame:
+    """The documents that are pending now, among them any without an id, so that it is named.
 
     Fixed here: the limit of a set that shrinks with each batch would go on to the next documents.
     """
-    doc_ids = [row["doc_id"] for row in pending.select("doc_id").orderBy("doc_id").limit(limit).collect()]
-    return documents.filter(documents.doc_id.isin(doc_ids) | documents.doc_id.isNull())
+    from pyspark.sql import functions as F
+
+    keys = pending.select("doc_id", "text_sha256")
+    # A small table, not a condition that names each: that takes minutes to write down for many.
+    fixed = F.broadcast(pending.sparkSession.createDataFrame(keys.collect(), keys.schema))
+    is_same = documents.doc_id.eqNullSafe(fixed.doc_id) & (documents.text_sha256 == fixed.text_sha256)
+    return documents.join(fixed, on=is_same, how="left_semi")

@@ -48,6 +48,14 @@ def test_a_limit_scores_so_many_documents_and_no_more(spark: SparkSession, names
     assert score(limit=100)["num_documents"] == 5
 
 
+def test_a_limit_counts_the_texts_of_an_id(spark: SparkSession, namespace: str, score: Score) -> None:
+    add_documents(spark, namespace, documents(1))
+    score()
+    for text in ("One more text.", "One more text.", "Yet another text."):
+        add_documents(spark, namespace, {"doc-000": text})
+    assert [score(limit=1)["num_documents"] for _ in range(3)] == [1, 1, 0]
+
+
 def test_scores_do_not_depend_on_batches_tasks_or_the_order_of_rows(
     spark: SparkSession, namespace: str, score: Score, tmp_path: Path
 ) -> None:
@@ -184,6 +192,19 @@ def test_a_dry_run_writes_nothing(spark: SparkSession, namespace: str, score: Sc
     assert score(dry_run=True)["num_pending"] == 2
     place = Namespace.parse(namespace)
     assert not any(place.exists(spark, table) for table in ("scores", "scorers", "head_masks", "runs"))
+
+
+def test_a_dry_run_counts_what_the_run_would_score(spark: SparkSession, namespace: str, score: Score) -> None:
+    texts = {"a": "word " * 400, "b": "word " * 500}
+    add_documents(spark, namespace, {**texts, "c": "A short one."})
+    score(max_text_bytes=1500)
+    again = {"mode": "reconcile", "max_text_bytes": 1500}
+    found = score(**again, dry_run=True)
+    assert (found["num_pending"], found["num_bytes"]) == (2, 4500)
+    found = score(**again, dry_run=True, limit=1)
+    assert (found["num_pending"], found["num_bytes"]) == (1, 2000)
+    assert score(dry_run=True)["num_pending"] == 0
+    assert score(**again)["num_documents"] == 2
 
 
 def test_heads_that_the_model_lacks_are_an_error(
