@@ -9,7 +9,13 @@ from jobs.documents import DocumentSource, check_ids, documents_of
 from jobs.progress import progress
 from jobs.run_log import RunLog
 from jobs.scoring import BatchScorer, ScoringPlan, Transaction, with_attempts
-from jobs.source import SourceTable, checkpoint_folder, last_read_version, require_scores_only_grew
+from jobs.source import (
+    SourceTable,
+    checkpoint_folder,
+    last_read_version,
+    require_scores_only_grew,
+    was_read_before,
+)
 from jobs.source_errors import RECONCILE, explained
 from jobs.stream import Stream, score_new_documents
 from jobs.tables import Namespace
@@ -70,8 +76,8 @@ def require_no_surprise(work: Work, documents: DataFrame) -> None:
         if source.source_id is None:
             raise ValueError(f"{source.identifier} is no Delta table, which alone can be read as a stream; {RECONCILE}")
         require_scores_only_grew(work.spark, work.namespace, source, work.scorer_id)
-    if work.last_read() is None:
-        # The first time, an id that identifies nothing would cost the most.
+    if not was_read_before(work.spark, work.namespace, source):
+        # An id that identifies nothing would cost the most; later, it may come again, with another text.
         check_ids(documents)
 
 

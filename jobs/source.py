@@ -44,6 +44,14 @@ def find_source(spark: SparkSession, namespace: Namespace, source: DocumentSourc
     return SourceTable(identifier, path, source_id, version, spark.table(identifier).count())
 
 
+def was_read_before(spark: SparkSession, namespace: Namespace, source: SourceTable) -> bool:
+    """Whether a run of any scorer, however it ended, has read from the source."""
+    if source.source_id is None or not namespace.exists(spark, runs.TABLE.name):
+        return False
+    table = namespace.read(spark, runs.TABLE)
+    return not table.filter(table.source_id == source.source_id).isEmpty()
+
+
 def last_read_version(
     spark: SparkSession, namespace: Namespace, source: SourceTable, scorer_id: str, mode: str | None = None
 ) -> int | None:

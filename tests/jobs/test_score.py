@@ -149,6 +149,17 @@ def test_duplicate_ids_are_an_error_with_examples_before_any_work(
     assert not Namespace.parse(namespace).exists(spark, "scores")
 
 
+def test_another_text_under_an_id_is_no_error_once_any_run_has_begun(
+    spark: SparkSession, namespace: str, score: Score
+) -> None:
+    add_documents(spark, namespace, {**documents(1), "long": "word " * 400})
+    with pytest.raises(ValueError, match="1 of 2 documents failed"):
+        score(max_text_bytes=1500, max_failed_fraction=0)
+    add_documents(spark, namespace, {"doc-000": "Another text under the same id."})
+    assert score()["num_documents"] == 1
+    assert score(mask_mode="zero")["num_documents"] == 3
+
+
 def test_a_scorer_and_its_mask_and_run_are_recorded_once(spark: SparkSession, namespace: str, score: Score) -> None:
     add_documents(spark, namespace, documents(3))
     result = score()
