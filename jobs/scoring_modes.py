@@ -52,14 +52,14 @@ class Work:
         limit = self.settings.limit
         return pending.orderBy("doc_id", "text_sha256").limit(limit) if limit else pending
 
-    def num_to_do(self) -> int | None:
+    def num_to_do(self) -> int:
         """Documents of the source less those that runs of the scorer on it say they have scored; about."""
-        if self.source.num_documents is None:
-            return None
+        # Counted from the table's own statistics: no file is read where it has them.
+        num_documents = self.spark.table(self.source.identifier).count()
         table = self.namespace.read(self.spark, runs.TABLE)
         ours = table.filter((table.scorer_id == self.scorer_id) & (table.source_id == self.source.source_id))
         num_scored: int = ours.agg({"num_documents": "sum"}).collect()[0][0] or 0
-        return max(0, self.source.num_documents - num_scored)
+        return max(0, num_documents - num_scored)
 
 
 def count_pending(work: Work, plan: ScoringPlan, documents: DataFrame) -> dict[str, Any]:

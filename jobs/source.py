@@ -25,7 +25,6 @@ class SourceTable:
     path: str | None
     source_id: str | None
     version: int | None
-    num_documents: int | None
 
 
 def find_source(spark: SparkSession, namespace: Namespace, source: DocumentSource) -> SourceTable:
@@ -38,10 +37,9 @@ def find_source(spark: SparkSession, namespace: Namespace, source: DocumentSourc
         delta_id = spark.sql(f"describe detail {identifier}").collect()[0]["id"]
         version = spark.sql(f"describe history {identifier} limit 1").collect()[0]["version"]
     except (PySparkException, IndexError):
-        return SourceTable(identifier, path, None, None, None)
+        return SourceTable(identifier, path, None, None)
     source_id = identity(delta_id, source.doc_id, source.text, source.domain)
-    # Counted from the table's own statistics: no file is read.
-    return SourceTable(identifier, path, source_id, version, spark.table(identifier).count())
+    return SourceTable(identifier, path, source_id, version)
 
 
 def was_read_before(spark: SparkSession, namespace: Namespace, source: SourceTable) -> bool:

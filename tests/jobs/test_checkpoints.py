@@ -64,6 +64,19 @@ def test_scores_that_were_overwritten_are_noticed(spark: SparkSession, namespace
     assert score()["num_documents"] == 0
 
 
+def test_a_run_with_nothing_new_opens_no_file_of_the_source(spark: SparkSession, namespace: str, score: Score) -> None:
+    # Without statistics, only the files tell how many documents there are.
+    spark.conf.set("spark.databricks.delta.stats.collect", "false")
+    try:
+        add_documents(spark, namespace, documents(3))
+    finally:
+        spark.conf.unset("spark.databricks.delta.stats.collect")
+    score()
+    for file in Path(namespace, "corpus").glob("*.parquet"):
+        file.unlink()
+    assert score()["num_documents"] == 0
+
+
 def test_the_checkpoint_of_one_stream_is_no_folder_for_checkpoints(
     spark: SparkSession, namespace: str, score: Score, tmp_path: Path
 ) -> None:
