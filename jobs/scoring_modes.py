@@ -14,12 +14,13 @@ from jobs.source import (
     checkpoint_folder,
     last_read_version,
     require_scores_only_grew,
+    runs_of,
     was_read_before,
 )
 from jobs.source_errors import RECONCILE, explained
 from jobs.stream import Stream, score_new_documents
 from jobs.tables import Namespace
-from schemas import runs, scores
+from schemas import scores
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,10 +39,6 @@ class Work:
     source: SourceTable
     scorer_id: str
 
-    def last_read(self, mode: str | None = None) -> int | None:
-        """The newest version of the source of which a finished run, in that mode, has scored everything."""
-        return last_read_version(self.spark, self.namespace, self.source, self.scorer_id, mode)
-
     def pending(self, documents: DataFrame, max_attempts: int) -> DataFrame:
         """Which of the documents are still to be scored: the first by their ids, where there is a limit."""
         table = None
@@ -52,13 +49,11 @@ class Work:
         limit = self.settings.limit
         return pending.orderBy("doc_id", "text_sha256").limit(limit) if limit else pending
 
-    def num_to_do(self) -> int:
-        """Documents of the source less those that runs of the scorer on it say they have scored; about."""
+    def num_to_do(self, own_runs: DataFrame) -> int:
+        """Documents of the source less those that the scorer's runs on it say they have scored; about."""
         # Counted from the table's own statistics: no file is read where it has them.
         num_documents = self.spark.table(self.source.identifier).count()
-        table = self.namespace.read(self.spark, runs.TABLE)
-        ours = table.filter((table.scorer_id == self.scorer_id) & (table.source_id == self.source.source_id))
-        num_scored: int = ours.agg({"num_documents": "sum"}).collect()[0][0] or 0
+        num_scored: int = own_runs.agg({"num_documents": "sum"}).collect()[0][0] or 0
         return max(0, num_documents - num_scored)
 
 
@@ -72,10 +67,8 @@ def count_pending(work: Work, plan: ScoringPlan, documents: DataFrame) -> dict[s
 def require_no_surprise(work: Work, documents: DataFrame) -> None:
     """Raise ValueError, before any work, where the source cannot be scored in the mode that was asked for."""
     source = work.source
-    if work.settings.mode == "stream" and not work.settings.limit:
-        if source.source_id is None:
-            raise ValueError(f"{source.identifier} is no Delta table, which alone can be read as a stream; {RECONCILE}")
-        require_scores_only_grew(work.spark, work.namespace, source, work.scorer_id)
+    if work.settings.mode == "stream" and not work.settings.limit and source.source_id is None:
+        raise ValueError(f"{source.identifier} is no Delta table, which alone can be read as a stream; {RECONCILE}")
     if not was_read_before(work.spark, work.namespace, source):
         # An id that identifies nothing would cost the most; later, it may come again, with another text.
         check_ids(documents)
@@ -84,14 +77,16 @@ def require_no_surprise(work: Work, documents: DataFrame) -> None:
 def follow_source(work: Work, plan: ScoringPlan, log: RunLog) -> None:
     """Score what was added to the source since the last run."""
     source = work.source
-    if source.version is not None and work.last_read() == source.version:
-        return
-    compared = work.last_read("reconcile")
+    own_runs = runs_of(work.spark, work.namespace, source, work.scorer_id)
+    compared = last_read_version(own_runs, "reconcile")
     first_version = None if compared is None else compared + 1
     # A source without an id is refused before.
     reading = (work.scorer_id, source.source_id or "", first_version or 0)
     folder = checkpoint_folder(work.spark, work.namespace, work.settings.checkpoint, *reading)
-    log.num_to_do = work.num_to_do()
+    require_scores_only_grew(work.spark, work.namespace, own_runs, folder)
+    if last_read_version(own_runs) == source.version:
+        return
+    log.num_to_do = work.num_to_do(own_runs)
     with log.recorded():
         if first_version is None or first_version <= (source.version or 0):
             with progress("Scoring", total=log.num_to_do) as bar:

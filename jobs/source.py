@@ -11,7 +11,14 @@ from schemas import runs, scores
 from schemas.identity import identity
 
 if TYPE_CHECKING:
-    from pyspark.sql import Row, SparkSession
+    from datetime import datetime
+
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+# Commits of scores that are looked at first; ten times as many each time that they are too few.
+NUM_COMMITS = 100
+# What takes rows from a table, or changes them.
+SHRINKING = ("RESTORE", "DELETE", "MERGE", "UPDATE", "TRUNCATE")
 
 
 @dataclass(frozen=True)
@@ -50,56 +57,66 @@ def was_read_before(spark: SparkSession, namespace: Namespace, source: SourceTab
     return not table.filter(table.source_id == source.source_id).isEmpty()
 
 
-def last_read_version(
-    spark: SparkSession, namespace: Namespace, source: SourceTable, scorer_id: str, mode: str | None = None
-) -> int | None:
-    """The newest version of the source of which a finished run of the scorer, in that mode, has scored everything.
+def runs_of(spark: SparkSession, namespace: Namespace, source: SourceTable, scorer_id: str) -> DataFrame:
+    """The scorer's runs on the source.
 
     Runs from before the scores table was made do not count: what they wrote has gone with an older one.
     """
-    if source.source_id is None or not all(namespace.exists(spark, table.TABLE.name) for table in (runs, scores)):
-        return None
     table = namespace.read(spark, runs.TABLE)
-    finished = table.filter(
+    return table.filter(
         (table.scorer_id == scorer_id)
         & (table.source_id == source.source_id)
-        & (table.state == "finished")
         & (table.started_at >= _scores_detail(spark, namespace)["createdAt"])
     )
+
+
+def last_read_version(own_runs: DataFrame, mode: str | None = None) -> int | None:
+    """The newest version of the source of which a finished one of the runs, in that mode, has scored everything."""
+    finished = own_runs.filter("state = 'finished'")
     if mode:
         finished = finished.filter(finished["mode"] == mode)
     version: int | None = finished.agg({"source_version": "max"}).collect()[0][0]
     return version
 
 
-def require_scores_only_grew(spark: SparkSession, namespace: Namespace, source: SourceTable, scorer_id: str) -> None:
-    """Raise ValueError when scores have lost or changed rows since all of the source was compared with them."""
+def require_scores_only_grew(spark: SparkSession, namespace: Namespace, own_runs: DataFrame, checkpoint: str) -> None:
+    """Raise ValueError when scores have lost or changed rows of which the stream of the checkpoint may know nothing.
+
+    Call it when the run's clock has started: the next run takes this one's word for all that was before.
+    """
     from pyspark.sql import functions as F
 
-    if not namespace.exists(spark, scores.TABLE.name):
+    # A run with a limit has no version, and has not read everything.
+    is_whole = (own_runs.state == "finished") & own_runs.source_version.isNotNull()
+    last_whole, first = own_runs.agg(
+        F.max(F.when(is_whole, own_runs.started_at)), F.min(own_runs.started_at)
+    ).collect()[0]
+    if last_whole is None and not _is_checkpoint(spark, checkpoint):
+        # The stream begins with the source, and passes over nothing.
         return
-    history = spark.sql(f"describe history {namespace.identifier(scores.TABLE.name)}")
-    shrunk = history.filter(
-        F.col("operation").isin("RESTORE", "DELETE", "MERGE", "UPDATE", "TRUNCATE")
-        | (F.col("operationParameters")["mode"] == "Overwrite")
-    )
-    when = shrunk.agg(F.max("timestamp")).collect()[0][0]
-    if when is None:
-        return
-    table = namespace.read(spark, runs.TABLE)
-    compared = table.filter(
-        (table.scorer_id == scorer_id)
-        & (table["mode"] == "reconcile")
-        & (table.state == "finished")
-        & (table.source_id == source.source_id)
-        # A run with a limit has none.
-        & table.source_version.isNotNull()
-    )
-    if compared.filter(F.col("started_at") > F.lit(when)).isEmpty():
+    when = _shrunk(spark, namespace.identifier(scores.TABLE.name), last_whole or first)
+    if when is not None:
         raise ValueError(
             f"the scores table was restored, or rows of it were deleted or changed, at {when:%Y-%m-%d %H:%M}; a stream "
             "would pass over what it has read before; run score once with --mode reconcile"
         )
+
+
+def _shrunk(spark: SparkSession, identifier: str, since: datetime | None) -> datetime | None:
+    """When the table last lost or changed rows, if that was no earlier than since; None where it has only grown."""
+    limit = NUM_COMMITS
+    while True:
+        # Newest first: all of them may be very many.
+        commits = spark.sql(f"describe history {identifier} limit {limit}").collect()
+        for commit in commits:
+            if since is not None and commit["timestamp"] < since:
+                return None
+            if commit["operation"] in SHRINKING or (commit["operationParameters"] or {}).get("mode") == "Overwrite":
+                when: datetime = commit["timestamp"]
+                return when
+        if len(commits) < limit:
+            return None
+        limit *= 10
 
 
 def checkpoint_folder(

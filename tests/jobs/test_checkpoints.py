@@ -64,6 +64,61 @@ def test_scores_that_were_overwritten_are_noticed(spark: SparkSession, namespace
     assert score()["num_documents"] == 0
 
 
+def change_scores(spark: SparkSession, namespace: str) -> None:
+    """Take one document's scores away."""
+    spark.sql(f"delete from {Namespace.parse(namespace).identifier('scores')} where doc_id = 'doc-001'")
+
+
+def test_a_new_scorer_does_not_mind_that_scores_of_others_were_deleted(
+    spark: SparkSession, namespace: str, score: Score
+) -> None:
+    add_documents(spark, namespace, documents(3))
+    score()
+    change_scores(spark, namespace)
+    assert score(mask_mode="zero")["num_documents"] == 3
+    assert score(mask_mode="zero")["num_documents"] == 0
+
+
+def test_scores_that_were_deleted_are_noticed_without_the_rows_of_the_runs(
+    spark: SparkSession, namespace: str, score: Score
+) -> None:
+    add_documents(spark, namespace, documents(3))
+    score()
+    change_scores(spark, namespace)
+    shutil.rmtree(f"{namespace}/runs")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"deleted.*--mode reconcile"):
+            score()
+    assert score(mode="reconcile")["num_documents"] == 1
+    assert score()["num_documents"] == 0
+
+
+def test_scores_that_were_deleted_are_noticed_however_many_commits_ago(
+    spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.source.NUM_COMMITS", 1)
+    add_documents(spark, namespace, documents(6))
+    score()
+    change_scores(spark, namespace)
+    score(mask_mode="zero", batch_bytes=200)
+    with pytest.raises(ValueError, match=r"deleted.*--mode reconcile"):
+        score()
+
+
+def test_the_history_of_scores_is_read_back_to_the_last_run_and_no_further(
+    spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.source.NUM_COMMITS", 1)
+    add_documents(spark, namespace, documents(24))
+    score(batch_bytes=1)
+    add_documents(spark, namespace, documents(1, first=24))
+    score()
+    # Delta itself has no need of them: it begins at its checkpoint, of every tenth commit.
+    for version in range(9):
+        Path(namespace, f"scores/_delta_log/{version:020}.json").write_text("Nobody can read this.")
+    assert score()["num_documents"] == 0
+
+
 def test_a_run_with_nothing_new_opens_no_file_of_the_source(spark: SparkSession, namespace: str, score: Score) -> None:
     # Without statistics, only the files tell how many documents there are.
     spark.conf.set("spark.databricks.delta.stats.collect", "false")
