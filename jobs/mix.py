@@ -75,7 +75,10 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     namespace = Namespace.parse(settings.namespace)
     selection = choose_selection(namespace, spark, settings.selection_id)
     parts, versions = read_parts(spark, namespace, settings, selection)
-    asked = json.dumps(settings.model_dump(exclude={"namespace", "config", "json_output"}), sort_keys=True)
+    # The identity has the selection beside them, whether it was named or is the only one.
+    asked = json.dumps(
+        settings.model_dump(exclude={"namespace", "config", "json_output", "selection_id"}), sort_keys=True
+    )
     # A selection's rows follow from its id, whatever else has been selected since.
     others = {name: version for name, version in versions.items() if name != selections.TABLE.name}
     mixture_id = identity(selection["selection_id"], asked, json.dumps(others, sort_keys=True))

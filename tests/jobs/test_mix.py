@@ -149,6 +149,12 @@ def test_more_tokens_than_there_are_is_an_error_that_says_how_many_there_are(run
         run("--domain-share", "cod=0.5")
 
 
+def test_naming_the_only_selection_makes_no_other_mix(spark: SparkSession, selected: tuple[str, str]) -> None:
+    namespace, selection_id = selected
+    by_default = mix.run(MixSettings(namespace=namespace, seed=7), spark)
+    assert mix.run(MixSettings(namespace=namespace, seed=7, selection_id=selection_id), spark) == by_default
+
+
 def test_several_selections_without_a_choice_are_listed(spark: SparkSession, selected: tuple[str, str]) -> None:
     namespace, selection_id = selected
     again = MixSettings(namespace=namespace, selection_id=selection_id)
