@@ -58,8 +58,11 @@ class SelectSettings(DocumentSettings):
         for domain, value in self.domain.items():
             if rule in ("fraction", "token_fraction") and not 0 < value <= 1:
                 raise ValueError(f"--domain {domain}={value} must be above 0 and at most 1, as --{rule} is")
-            if rule == "tokens" and value < 0:
-                raise ValueError(f"--domain {domain}={value} must be 0 tokens or more")
+            # A share here would be no token at all, and the domain would be gone without a word.
+            if rule == "tokens" and value != 0 and value < 1:
+                raise ValueError(
+                    f"--domain {domain}={value} must be a number of tokens, as --tokens is: 0, or 1 or more"
+                )
         if rule == "tokens" and sum(self.domain.values()) > self.general_value:
             raise ValueError(
                 f"--domain gives {sum(self.domain.values()):,.0f} tokens to {', '.join(sorted(self.domain))}, more "

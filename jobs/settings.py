@@ -241,6 +241,8 @@ def _explain(cls: type[StageSettings], problem: Any, arguments: list[str], confi
         "value_error": str(context.get("error", "")),
     }.get(problem["type"], message[:1].lower() + message[1:].replace("input should be", "must be"))
     allowed = re.sub(r"^input should be", "must be", allowed)
+    if len(problem["loc"]) > 1 and "=" in str(problem["input"]):
+        allowed += f"; {_how_to_name(flag)}"
     given_as_flag = any(word == flag or word.startswith(f"{flag}=") for word in arguments)
     variable = f"{ENV_PREFIX}{name.upper()}"
     where = "" if given_as_flag or flag == name.upper() else f" ({variable})" if variable in os.environ else ""
@@ -262,6 +264,9 @@ def _explain_flags(cls: type[StageSettings], message: str) -> str:
     message = message.removeprefix("error parsing CLI: ")
     if (needed := message.removeprefix("the following arguments are required: ")) != message:
         return f"{needed} is needed"
+    if unreadable := re.match(r"Parsing error encountered for (\w+): ", message):
+        flag = _flag(cls, unreadable.group(1))
+        return f"{flag} takes NAME=VALUE; {_how_to_name(flag)}"
     unknown = message.removeprefix("unrecognized arguments: ")
     if unknown == message:
         return message
@@ -270,3 +275,10 @@ def _explain_flags(cls: type[StageSettings], message: str) -> str:
     if first.startswith("-"):
         return f"unknown flag {first}; {nearest(first, flags)}"
     return f"{first!r} belongs to no flag"
+
+
+def _how_to_name(flag: str) -> str:
+    """What to write for a name with a character that ends a name in NAME=VALUE."""
+    return (
+        f"""a name with = , " [ or {{ in it is written as JSON, {flag} '{{"a,b": 0.3}}', or in a YAML file (--config)"""
+    )

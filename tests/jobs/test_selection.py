@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -238,6 +239,8 @@ def test_a_dry_run_says_what_would_be_selected_and_writes_nothing(
         (["--domain", "code=2"], r"--domain code=2.0 must be above 0 and at most 1"),
         (["--fraction", "0.2", "--tokens", "5"], "--fraction and --tokens are rules of which one only can hold"),
         (["--tokens", "10", "--domain", "code=11"], "gives 11 tokens to code, more than the 10 of --tokens"),
+        (["--tokens", "73e9", "--domain", "code=0.3"], "code=0.3 must be a number of tokens, as --tokens is: 0, or 1"),
+        (["--tokens", "5", "--domain", "code=-1"], "code=-1.0 must be a number of tokens"),
         (["--tokens", "inf"], "--tokens is '?inf'?, but must be a finite number"),
         (["--threshold", "nan"], "--threshold is '?nan'?, but must be a finite number"),
         (["--domain", "code=nan", "--tokens", "5"], "--domain is .*nan.*, but must be a finite number"),
@@ -252,6 +255,26 @@ def test_a_dry_run_says_what_would_be_selected_and_writes_nothing(
 def test_settings_that_make_no_sense_are_errors(flags: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_settings(SelectSettings, flags, "select")
+
+
+@pytest.mark.parametrize("name", ["a,b", "a=b", "[x]", "{x}", "x]", 'say "x"', '"x"', "c:\\d", "é: #"])
+def test_a_domain_of_any_name_can_be_given_as_json_or_in_a_file(name: str, tmp_path: Path) -> None:
+    values = json.dumps({name: 0.3})
+    assert load_settings(SelectSettings, ["--domain", values, "--domain", "code=0.5"], "select").domain == {
+        name: 0.3,
+        "code": 0.5,
+    }
+    config = tmp_path / "pipeline.yaml"
+    config.write_text(f"select:\n  domain: {values}\n")
+    assert load_settings(SelectSettings, ["--config", str(config)], "select").domain == {name: 0.3}
+
+
+@pytest.mark.parametrize("text", ["a,b=0.3", "a=b=0.3", "[x]=0.3", "{x}=0.3", 'a"b=0.3', "code"])
+def test_a_domain_that_cannot_be_told_from_its_value_is_answered_with_how_to_write_it(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"--domain .*; a name with = , .* is written as JSON, --domain '{\"a,b\": 0.3}'"
+    ):
+        load_settings(SelectSettings, ["--domain", text], "select")
 
 
 def test_bad_input_is_an_error_before_anything_is_written(spark: SparkSession, namespace: str) -> None:
