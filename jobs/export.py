@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from jobs.cli import run_stage
+from jobs.display import plain_table, printable
 from jobs.document_settings import DocumentSettings
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ def run(settings: ExportSettings, spark: SparkSession) -> dict[str, Any]:
     """Write the folder; returns its manifest, and prints what was written.
 
     Raises ValueError, with nothing written, for a folder that holds something else and for a document whose text is
-    no longer the one that was scored; and, with the folder marked as incomplete, for shards that are not the mix.
+    no longer the one that was scored; and, with the folder marked as incomplete, for shards that are not the mix, and
+    where another export has begun in the folder.
     """
     from jobs.documents import read_documents, source_name
     from jobs.export_card import data_card
@@ -66,12 +69,18 @@ def run(settings: ExportSettings, spark: SparkSession) -> dict[str, Any]:
         require_zstd_lines(spark)
     num_bytes = require_scored_texts(spark, mix, documents)
     count = num_shards(num_bytes, settings.shard_bytes)
-    about = {"created_at": datetime.now(UTC).isoformat(timespec="seconds"), **mix.about}
+    about = {"export_id": uuid.uuid4().hex, "created_at": datetime.now(UTC).isoformat(timespec="seconds"), **mix.about}
     about |= {"format": settings.format, "seed": settings.seed, "settings": _settings(settings)}
-    if folder.begin(about):
-        print(f"{settings.out} holds an export that was interrupted; it is started anew", file=sys.stderr)
+    if (before := folder.begin(about)) is not None:
+        mixture_id, since = (printable(str(before.get(name, "unknown")), 40) for name in ("mixture_id", "created_at"))
+        print(
+            f"{settings.out} held an unfinished export of mix {mixture_id}, begun {since}; it is removed, and started "
+            "anew (if it still runs, it will stop with an error)",
+            file=sys.stderr,
+        )
     write_shards(mix, documents, folder, settings.format, count, settings.seed)
     written = read_back(spark, folder, settings.format)
+    folder.require_own(about["export_id"])
     require_complete(mix, num_bytes, written)
     manifest = about | {"table_versions": versions} | _contents(mix, written)
     folder.write(CARD, data_card(manifest, rules, known[0] if known else None))
@@ -110,8 +119,6 @@ def _rows_of(spark: SparkSession, namespace: Namespace, contract: TableContract,
 
 
 def _report(settings: ExportSettings, manifest: dict[str, Any]) -> None:
-    from jobs.display import plain_table, printable
-
     if settings.json_output:
         shown = {key: value for key, value in manifest.items() if key != "shards"}
         print(json.dumps({"out": settings.out, **shown, "num_shards": len(manifest["shards"])}))

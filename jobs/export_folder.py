@@ -60,22 +60,43 @@ class ExportFolder:
             )
         return MARKER in names
 
-    def begin(self, about: Mapping[str, Any]) -> bool:
-        """Mark the folder as incomplete, then remove what an interrupted export has left in it; whether one had."""
-        from pyarrow.fs import FileType
+    def begin(self, about: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Mark the folder as incomplete, then remove what another export has left in it; what its marker said.
 
-        was_interrupted = self.require_free()
+        about: with an export_id that no other export has.
+        """
+        before = self.marker() if self.require_free() else None
         with self.errors("written"):
             self.filesystem.create_dir(self.path, recursive=True)
             self.write(MARKER, json.dumps(about, indent=2) + "\n")
-            if not was_interrupted:
-                return False
-            for name in (MANIFEST, CARD):
-                if self.filesystem.get_file_info(f"{self.path}/{name}").type != FileType.NotFound:
-                    self.filesystem.delete_file(f"{self.path}/{name}")
-            if self.filesystem.get_file_info(self.data_path).type != FileType.NotFound:
-                self.filesystem.delete_dir(self.data_path)
-        return True
+            if before is not None:
+                for name in (MANIFEST, CARD):
+                    if self._holds(name):
+                        self.filesystem.delete_file(f"{self.path}/{name}")
+                if self._holds(DATA):
+                    self.filesystem.delete_dir(self.data_path)
+        return before
+
+    def marker(self) -> dict[str, Any]:
+        """What the marker says: nothing where it is not there, or not whole."""
+        with self.errors("read"):
+            if not self._holds(MARKER):
+                return {}
+            with self.filesystem.open_input_stream(f"{self.path}/{MARKER}", compression=None) as file:
+                text = file.read()
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def require_own(self, export_id: str) -> None:
+        """Raise ValueError unless the marker is still that of this export."""
+        if self.marker().get("export_id") != export_id:
+            raise ValueError(
+                f"another export has begun in {self.name} meanwhile, and has removed what this one wrote; the folder "
+                "is left to it: let one export at a time write to a folder"
+            )
 
     def write(self, name: str, text: str) -> None:
         """Write a small file of the folder."""
@@ -86,8 +107,14 @@ class ExportFolder:
             file.write(text.encode())
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
-        """Turn the marker into the manifest: one renaming, so that the folder is never whole with half of one."""
+        """Turn the marker into the manifest: one renaming, so that the folder is never whole with half of one.
+
+        ValueError where another export has begun in the folder.
+        """
+        self.require_own(manifest["export_id"])
         self.write(MARKER, json.dumps(manifest, indent=2) + "\n")
+        # Another one that began while that was written has its own marker there now.
+        self.require_own(manifest["export_id"])
         with self.errors("written"):
             self.filesystem.move(f"{self.path}/{MARKER}", f"{self.path}/{MANIFEST}")
 
@@ -100,6 +127,11 @@ class ExportFolder:
         # Hadoop keeps checksums and a file that says success beside what it writes.
         shards = [info for info in found if info.is_file and not info.base_name.startswith((".", "_"))]
         return {info.base_name: info.size for info in sorted(shards, key=lambda info: info.base_name)}
+
+    def _holds(self, name: str) -> bool:
+        from pyarrow.fs import FileType
+
+        return bool(self.filesystem.get_file_info(f"{self.path}/{name}").type != FileType.NotFound)
 
     @contextmanager
     def errors(self, doing: str) -> Iterator[None]:

@@ -23,6 +23,7 @@ from markdown_it import MarkdownIt
 
 from jobs import export, export_shards
 from jobs.export_card import shown
+from jobs.export_folder import open_folder
 from jobs.export_lines import require_zstd_lines
 from jobs.export_shards import num_shards
 from jobs.tables import Namespace
@@ -332,7 +333,7 @@ def test_tables_that_say_different_things_of_a_mix_stop_it_before_anything_is_wr
 
 
 def test_shards_that_are_not_the_mix_leave_the_folder_unfinished_and_the_next_export_removes_that_and_no_more(
-    spark, namespace, tmp_path, monkeypatch
+    spark, namespace, tmp_path, monkeypatch, capsys
 ):
     out = tmp_path / "out"
     write_corpus(spark, namespace, {doc_id: TEXTS[doc_id] for doc_id in ("doc-001", "doc-002")})
@@ -357,7 +358,10 @@ def test_shards_that_are_not_the_mix_leave_the_folder_unfinished_and_the_next_ex
     (out / "data" / "part-00000-stale.zstd.parquet").write_bytes(b"half")
     (out / "manifest.json").write_text("{}")
     (out / "notes.txt").write_text("mine")
+    since = json.loads((out / "_INCOMPLETE.json").read_text())["created_at"]
+    capsys.readouterr()
     manifest = export_to(spark, namespace, out)
+    assert f"{out} held an unfinished export of mix m1, begun {since}; it is removed" in capsys.readouterr().err
     assert sorted(keys(read_rows(out))) == [
         *(("selected", "doc-001", copy) for copy in (1, 2, 3)),
         *(("selected", "doc-002", copy) for copy in (1, 2)),
@@ -365,6 +369,41 @@ def test_shards_that_are_not_the_mix_leave_the_folder_unfinished_and_the_next_ex
     assert json.loads((out / "manifest.json").read_text()) == manifest
     assert (out / "notes.txt").read_text() == "mine"
     assert sorted(os.listdir(out)) == ["README.md", "data", "manifest.json", "notes.txt"]
+
+
+def test_an_export_stops_when_another_one_has_begun_in_its_folder(spark, namespace, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    write_corpus(spark, namespace, {"doc-001": TEXTS["doc-001"]})
+    write_mix(spark, namespace, {("selected", "doc-001"): 3})
+    read_back = export_shards.read_back
+
+    def read_and_then_another_begins(*arguments: Any) -> export_shards.Written:
+        written = read_back(*arguments)
+        open_folder(str(out)).begin({"export_id": "other"})
+        return written
+
+    monkeypatch.setattr(export_shards, "read_back", read_and_then_another_begins)
+    with pytest.raises(ValueError, match="another export has begun in"):
+        export_to(spark, namespace, out)
+    assert json.loads((out / "_INCOMPLETE.json").read_text()) == {"export_id": "other"}
+    assert os.listdir(out) == ["_INCOMPLETE.json"]
+
+
+def test_of_two_exports_in_one_folder_only_the_last_to_begin_finishes(tmp_path):
+    folder = open_folder(str(tmp_path / "out"))
+    first, second = {"export_id": "first", "mixture_id": "m1"}, {"export_id": "second"}
+    assert folder.begin(first) is None
+    assert folder.begin(second) == first
+    with pytest.raises(ValueError, match="another export has begun in"):
+        folder.finish(first)
+    assert left_in(tmp_path / "out").keys() == {"_INCOMPLETE.json"}
+    folder.finish(second)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == second
+    with pytest.raises(ValueError, match="another export has begun in"):
+        folder.finish(first)
+    assert left_in(tmp_path / "out").keys() == {"manifest.json"}
+    (tmp_path / "out" / "_INCOMPLETE.json").write_text('{"half')
+    assert folder.begin(first) == {}
 
 
 @pytest.mark.parametrize(
