@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from jobs.export_mixture import Mix
     from jobs.export_shards import Written
-    from jobs.tables import Namespace
-    from schemas.contract import TableContract
 
 
 class ExportSettings(DocumentSettings):
@@ -46,30 +44,32 @@ def run(settings: ExportSettings, spark: SparkSession) -> dict[str, Any]:
     no longer the one that was scored; and, with the folder marked as incomplete, for shards that are not the mix, and
     where another export has begun in the folder.
     """
-    from jobs.documents import read_documents, source_name
+    from jobs.documents import documents_of, read_documents, source_name
     from jobs.export_card import data_card
     from jobs.export_folder import CARD, open_folder
     from jobs.export_lines import require_zstd_lines
-    from jobs.export_mixture import find_mix, require_scored_texts, table_version
+    from jobs.export_mixture import find_mix, find_selection, require_scored_texts, rows_of
     from jobs.export_shards import num_shards, read_back, require_complete, write_shards
     from jobs.tables import Namespace
-    from schemas import scorers, selection_runs
+    from jobs.versions import read_at_version
+    from schemas import scorers
 
     namespace = Namespace.parse(settings.namespace)
     folder = open_folder(settings.out)
     folder.require_free()
     mix = find_mix(spark, namespace, settings.mixture_id)
     source = settings.document_source()
-    tables = {name: namespace.identifier(name) for name in ("mixture", "mixture_runs")}
-    tables[source.table or "corpus"] = source_name(namespace, source)
-    versions = {name: table_version(spark, identifier) for name, identifier in tables.items()}
-    rules, known = (_rows_of(spark, namespace, table, mix) for table in (selection_runs.TABLE, scorers.TABLE))
-    documents = read_documents(spark, namespace, source)
+    known = rows_of(spark, namespace, scorers.TABLE, mix)
+    # Raises where the table or a column of it is not there.
+    read_documents(spark, namespace, source)
+    table, version = read_at_version(spark, source_name(namespace, source))
+    documents = documents_of(table, source)
     if settings.format == "jsonl":
         require_zstd_lines(spark)
     num_bytes = require_scored_texts(spark, mix, documents)
     count = num_shards(num_bytes, settings.shard_bytes)
     about = {"export_id": uuid.uuid4().hex, "created_at": datetime.now(UTC).isoformat(timespec="seconds"), **mix.about}
+    about |= {"selection": find_selection(spark, namespace, mix)}
     about |= {"format": settings.format, "seed": settings.seed, "settings": _settings(settings)}
     if (before := folder.begin(about)) is not None:
         mixture_id, since = (printable(str(before.get(name, "unknown")), 40) for name in ("mixture_id", "created_at"))
@@ -82,8 +82,9 @@ def run(settings: ExportSettings, spark: SparkSession) -> dict[str, Any]:
     written = read_back(spark, folder, settings.format)
     folder.require_own(about["export_id"])
     require_complete(mix, num_bytes, written)
+    versions = mix.versions | {source.table or "corpus": version}
     manifest = about | {"table_versions": versions} | _contents(mix, written)
-    folder.write(CARD, data_card(manifest, rules, known[0] if known else None))
+    folder.write(CARD, data_card(manifest, known[0].asDict() if known else None))
     folder.finish(manifest)
     _report(settings, manifest)
     return manifest
@@ -105,17 +106,6 @@ def _contents(mix: Mix, written: Written) -> dict[str, Any]:
         "parts": [part | {"epochs": mix.epochs[part["origin"], part["domain"]]} for part in written.parts],
         "shards": written.shards,
     }
-
-
-def _rows_of(spark: SparkSession, namespace: Namespace, contract: TableContract, mix: Mix) -> list[dict[str, Any]]:
-    """The table's rows of this mix's selection or scorer, as far as the namespace still has them."""
-    from pyspark.sql import functions as F
-
-    if not namespace.exists(spark, contract.name):
-        return []
-    key = contract.key[0]
-    rows = namespace.read(spark, contract).where(F.col(key) == mix.about[key]).orderBy(*contract.key).collect()
-    return [row.asDict() for row in rows]
 
 
 def _report(settings: ExportSettings, manifest: dict[str, Any]) -> None:

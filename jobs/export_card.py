@@ -19,10 +19,10 @@ CELL_WIDTH = 120
 _MARKUP = re.compile(r"[\\`*_\[\]|~$#@!]|:(?=/)|(?<=www)\.", re.IGNORECASE)
 
 
-def data_card(manifest: Mapping[str, Any], rules: list[dict[str, Any]], scorer: Mapping[str, Any] | None) -> str:
+def data_card(manifest: Mapping[str, Any], scorer: Mapping[str, Any] | None) -> str:
     """The card in Markdown, with every value that came from a table or a setting escaped.
 
-    rules: domain, rule, num_documents and num_candidates of the selection, if they are known; scorer: its row.
+    scorer: its row, if it is known.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -34,12 +34,15 @@ def data_card(manifest: Mapping[str, Any], rules: list[dict[str, Any]], scorer: 
     shards = manifest["shards"]
     # What the names of this run's shards share: a late one of an interrupted export has another.
     shared = shards[0]["file"].split("-", 2)[2]
+    selection, mix_settings = manifest["selection"], _pairs(manifest["mixture"]["settings"])
     return template.render(
         manifest=manifest,
         parts=_largest(manifest["parts"], "tokens"),
-        rules=_largest(rules, "num_documents"),
+        rules=_largest(selection["domains"], "num_documents") if selection else [],
         scorer=scorer,
-        mix_settings=_pairs(manifest["mixture"]["settings"]),
+        selection_settings=_pairs(selection["settings"]) if selection else [],
+        mix_settings=mix_settings,
+        baseline=dict(mix_settings).get("baseline"),
         pattern=Verbatim(f"data/part-*-{shared}"),
         rows_shown=ROWS_SHOWN,
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
     from jobs.tables import Namespace
+    from schemas.contract import TableContract
 
 EXAMPLES = 3
 
@@ -21,7 +22,7 @@ EXAMPLES = 3
 class Mix:
     """A mix: its rows of mixture, what those come to by part and domain, and what mixture_runs says of it.
 
-    about: as the manifest says it; epochs: by origin and domain.
+    about: as the manifest says it; epochs: by origin and domain; versions: of the tables that were read.
     """
 
     mixture_id: str
@@ -29,6 +30,7 @@ class Mix:
     rows: DataFrame
     parts: list[Row]
     epochs: dict[tuple[str, str], float]
+    versions: dict[str, int | None]
 
 
 def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) -> Mix:
@@ -36,15 +38,20 @@ def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) 
     from pyspark.sql import functions as F
 
     from jobs.statements import run_statement
+    from jobs.versions import read_at_version
     from schemas import mixture, mixture_runs
 
-    runs = namespace.read(spark, mixture_runs.TABLE)
+    tables, versions = {}, {}
+    for contract in (mixture_runs.TABLE, mixture.TABLE):
+        namespace.read(spark, contract)
+        tables[contract.name], versions[contract.name] = read_at_version(spark, namespace.identifier(contract.name))
+    runs = tables[mixture_runs.TABLE.name]
     known = run_statement(spark, "export_mixtures", mixture_runs=runs).collect()
     found = [row for row in known if mixture_id in (None, row["mixture_id"])]
     if len(found) != 1:
         raise ValueError(_which(namespace, known, mixture_id))
     chosen = found[0]
-    rows = namespace.read(spark, mixture.TABLE).where(F.col("mixture_id") == chosen["mixture_id"])
+    rows = tables[mixture.TABLE.name].where(F.col("mixture_id") == chosen["mixture_id"])
     if not chosen["num_documents"]:
         raise ValueError(
             f"mix {chosen['mixture_id']} of namespace {namespace} holds no document; mix again: attention-influence mix"
@@ -53,12 +60,7 @@ def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) 
         "mixture_id": chosen["mixture_id"],
         "selection_id": chosen["selection_id"],
         "scorer_id": chosen["scorer_id"],
-        "mixture": {
-            # Delta hands back the session's time zone, which these jobs set to UTC, without saying so.
-            "created_at": chosen["created_at"].astimezone(UTC).isoformat(),
-            "settings": _parsed(chosen["settings"]),
-            "source_versions": _parsed(chosen["source_versions"]),
-        },
+        "mixture": _how_made(chosen),
     }
     promised = {
         (row["origin"], row["domain"]): row
@@ -66,7 +68,31 @@ def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) 
     }
     parts = run_statement(spark, "export_expected", mixture=rows).collect()
     _require_agreement(chosen["mixture_id"], parts, promised)
-    return Mix(chosen["mixture_id"], about, rows, parts, {key: row["epochs"] for key, row in promised.items()})
+    epochs = {key: row["epochs"] for key, row in promised.items()}
+    return Mix(chosen["mixture_id"], about, rows, parts, epochs, versions)
+
+
+def find_selection(spark: SparkSession, namespace: Namespace, mix: Mix) -> dict[str, Any] | None:
+    """How the mix's selection was made, and what it took of each domain; None where the namespace lacks it."""
+    from schemas import selection_runs
+
+    rows = rows_of(spark, namespace, selection_runs.TABLE, mix)
+    if not rows:
+        return None
+    said_once = {"selection_id", "scorer_id", "settings", "source_versions", "created_at"}
+    domains = [{name: value for name, value in row.asDict().items() if name not in said_once} for row in rows]
+    return _how_made(rows[0]) | {"domains": domains}
+
+
+def rows_of(spark: SparkSession, namespace: Namespace, contract: TableContract, mix: Mix) -> list[Row]:
+    """The table's rows of this mix's selection or scorer, as far as the namespace still has them."""
+    from pyspark.sql import functions as F
+
+    if not namespace.exists(spark, contract.name):
+        return []
+    key = contract.key[0]
+    rows = namespace.read(spark, contract).where(F.col(key) == mix.about[key])
+    return rows.orderBy(*contract.key).collect()
 
 
 def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) -> int:
@@ -102,16 +128,6 @@ def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) ->
     return int(states["same"]["num_bytes"])
 
 
-def table_version(spark: SparkSession, identifier: str) -> int | None:
-    """The table's newest version, None where it is no Delta table."""
-    from pyspark.errors import PySparkException
-
-    try:
-        return int(spark.sql(f"describe history {identifier} limit 1").collect()[0]["version"])
-    except (PySparkException, IndexError):
-        return None
-
-
 def _which(namespace: Namespace, known: list[Row], mixture_id: str | None) -> str:
     if not known:
         return f"namespace {namespace} has no mix yet; make one first: attention-influence mix --namespace {namespace}"
@@ -142,6 +158,15 @@ def _require_agreement(mixture_id: str, parts: list[Row], promised: dict[tuple[s
 def _examples(compared: DataFrame, state: str) -> str:
     rows = compared.where(compared["state"] == state).orderBy("doc_id").limit(EXAMPLES).collect()
     return ", ".join(printable(row["doc_id"], 60) for row in rows)
+
+
+def _how_made(row: Row) -> dict[str, Any]:
+    return {
+        # Delta hands back the session's time zone, which these jobs set to UTC, without saying so.
+        "created_at": row["created_at"].astimezone(UTC).isoformat(),
+        "settings": _parsed(row["settings"]),
+        "source_versions": _parsed(row["source_versions"]),
+    }
 
 
 def _parsed(text: str) -> Any:

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import pytest
 from markdown_it import MarkdownIt
 
-from jobs import export, export_shards
-from jobs.export_card import shown
+from jobs import export, export_mixture, export_shards
+from jobs.export_card import data_card, shown
 from jobs.export_folder import open_folder
 from jobs.export_lines import require_zstd_lines
 from jobs.export_shards import num_shards
@@ -55,7 +55,8 @@ def mixed(spark, tmp_path_factory) -> str:
     write_mix(spark, namespace, MIX)
     place = Namespace.parse(namespace)
     place.create(spark, selection_runs.TABLE)
-    rule = ("sel1", "a|b", "s1", "fraction 0.2 <i>", 9, 90, None, None, 3, 30, 0.5, 0.5, "{}", "{}", NOW)
+    how = (json.dumps({"quality_table": "<i>stars</i>", "min_quality": 0.5}), json.dumps({"scores": 7}), NOW)
+    rule = ("sel1", "a|b", "s1", "fraction 0.2 <i>", 9, 90, None, None, 3, 30, 0.5, 0.5, *how)
     place.append(spark.createDataFrame([rule], selection_runs.TABLE.schema), selection_runs.TABLE)
     return namespace
 
@@ -125,7 +126,16 @@ def test_the_manifest_says_where_it_all_came_from(exports):
     assert [manifest[f"{name}_id"] for name in ("mixture", "selection", "scorer")] == ["m1", "sel1", "s1"]
     assert manifest["mixture"]["settings"] == {"share": 0.5, "rule|": "<b>x</b>"}
     assert manifest["mixture"]["source_versions"] == {"scores": 3}
-    assert dt.datetime.fromisoformat(manifest["mixture"]["created_at"]).timestamp() == NOW.timestamp()
+    assert manifest["selection"]["settings"] == {"quality_table": "<i>stars</i>", "min_quality": 0.5}
+    assert manifest["selection"]["source_versions"] == {"scores": 7}
+    (domain,) = manifest["selection"]["domains"]
+    assert domain == {
+        **{"domain": "a|b", "rule": "fraction 0.2 <i>", "num_candidates": 9, "candidate_tokens": 90},
+        **{"without_quality": None, "without_cluster": None, "num_documents": 3, "num_tokens": 30},
+        **{"cutoff_order_value": 0.5, "cutoff_score": 0.5},
+    }
+    for made in ("mixture", "selection"):
+        assert dt.datetime.fromisoformat(manifest[made]["created_at"]).timestamp() == NOW.timestamp()
     # The first commit of each made the table, the second filled it.
     assert manifest["table_versions"] == {"mixture": 1, "mixture_runs": 1, "corpus": 1}
     assert (manifest["seed"], manifest["format"], manifest["settings"]["shard_bytes"]) == (0, "parquet", SHARD_BYTES)
@@ -240,11 +250,48 @@ def test_hostile_names_are_text_in_the_card_and_nothing_else(exports):
         "fraction 0.2 &lt;i&gt;",
         "rule|",
         "&lt;b&gt;x&lt;/b&gt;",
+        "min_quality",
+        "&lt;i&gt;stars&lt;/i&gt;",
     }
     assert expected <= cells
     # What makes a link of a bare address on some pages is escaped too.
     assert "www.evil" not in card
     assert "https://evil" not in card
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [("all", "of all documents that were scored"), ("rest", "of the documents that were scored and not selected")],
+)
+def test_the_card_says_of_which_documents_the_baseline_is_and_nothing_that_the_settings_do_not(exports, baseline, said):
+    manifest = json.loads((exports["parquet"] / "manifest.json").read_text())
+    assert "The *baseline* part" not in data_card(manifest, None)
+    manifest["mixture"]["settings"] = {"baseline": baseline}
+    card = data_card(manifest | {"selection": None}, None)
+    assert f"The *baseline* part is {said}" in card
+    # Of a selection that the namespace no longer has, nothing is known but its id.
+    assert "selection sel1 chose" in card
+    assert "The selection was made" not in card
+
+
+def test_what_is_written_to_the_tables_meanwhile_is_not_exported_and_the_versions_are_those_that_were_read(
+    spark, namespace, tmp_path, monkeypatch
+):
+    write_corpus(spark, namespace, {"doc-001": TEXTS["doc-001"]})
+    write_mix(spark, namespace, {("selected", "doc-001"): 2})
+    require_scored_texts = export_mixture.require_scored_texts
+
+    def when_others_have_written(*arguments: Any) -> int:
+        write_corpus(spark, namespace, {"doc-001": "another text"})
+        write_mix(spark, namespace, {("baseline", "doc-001"): 1})
+        return require_scored_texts(*arguments)
+
+    monkeypatch.setattr(export_mixture, "require_scored_texts", when_others_have_written)
+    manifest = export_to(spark, namespace, tmp_path / "out")
+    assert manifest["table_versions"] == {"mixture": 1, "mixture_runs": 1, "corpus": 1}
+    rows = read_rows(tmp_path / "out")
+    assert sorted(keys(rows)) == [("selected", "doc-001", 1), ("selected", "doc-001", 2)]
+    assert {row["text"] for row in rows} == {TEXTS["doc-001"]}
 
 
 def test_numbers_and_text_in_the_card_are_written_as_people_read_them():
