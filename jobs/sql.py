@@ -43,7 +43,7 @@ def run(settings: SqlSettings, spark: SparkSession) -> None:
     from jobs.tables import Namespace, reason
 
     namespace = Namespace.parse(settings.namespace)
-    names = _register(spark, namespace)
+    names, unreadable = _register(spark, namespace)
     try:
         rows = spark.sql(settings.query)
         if settings.json_output:
@@ -55,21 +55,38 @@ def run(settings: SqlSettings, spark: SparkSession) -> None:
         message = reason(error)
         if "TABLE_OR_VIEW_NOT_FOUND" in message:
             message += f"; namespace {namespace} has: {', '.join(names) or 'no tables'}"
+            message += f"; unreadable: {', '.join(unreadable)}" if unreadable else ""
         raise ValueError(message) from error
     finally:
         for name in names:
             spark.catalog.dropTempView(name)
 
 
-def _register(spark: SparkSession, namespace: Namespace) -> list[str]:
-    """Make each table a temporary view of its own name, and the views of jobs.views; returns the names."""
+def _register(spark: SparkSession, namespace: Namespace) -> tuple[list[str], list[str]]:
+    """Make each table a temporary view of its own name, and the views of jobs.views.
+
+    Returns their names, and those of what cannot be read, such as a view of a table that is gone.
+    """
+    from jobs.tables import spark_reasons
     from jobs.views import with_views
 
     names = [name for name in namespace.table_names(spark) if "-" not in name]
-    found = with_views(spark, {name: spark.table(namespace.identifier(name)) for name in names})
+    opened = {name: _open(spark, namespace.identifier(name)) for name in names}
+    with spark_reasons(f"namespace {namespace} cannot be read"):
+        found = with_views(spark, {name: table for name, table in opened.items() if table is not None})
     for name, table in found.items():
         table.createOrReplaceTempView(name)
-    return sorted(found)
+    return sorted(found), [name for name in names if name not in found]
+
+
+def _open(spark: SparkSession, identifier: str) -> DataFrame | None:
+    """The table, None where it cannot be read."""
+    from jobs.tables import find_table
+
+    try:
+        return find_table(spark, identifier)
+    except ValueError:
+        return None
 
 
 def _print_json_lines(rows: DataFrame) -> None:

@@ -113,6 +113,22 @@ def test_an_empty_namespace_has_no_tables_to_ask(spark, namespace):
         sql.run(SqlSettings(query="select * from corpus_of_nobody", namespace=namespace), spark)
 
 
+def test_a_view_of_a_table_that_is_gone_stops_no_query_of_the_others(spark, tmp_path, capsys):
+    spark.sql(f"create database broken location '{tmp_path}'")
+    try:
+        place = Namespace.parse("broken")
+        place.create(spark, corpus.TABLE)
+        spark.sql("create table broken.gone (n int) using delta")
+        spark.sql("create view broken.of_gone as select n from broken.gone")
+        spark.sql("drop table broken.gone")
+        sql.run(SqlSettings(query="select count(*) as n from corpus", namespace="broken"), spark)
+        assert capsys.readouterr().out == "n\n0\n"
+        with pytest.raises(ValueError, match="namespace broken has: corpus, live_texts; unreadable: of_gone"):
+            sql.run(SqlSettings(query="select * from of_gone", namespace="broken"), spark)
+    finally:
+        spark.sql("drop database broken cascade")
+
+
 def test_views_of_one_namespace_do_not_stay_for_the_next(spark, filled, namespace):
     sql.run(SqlSettings(query="select 1", namespace=filled), spark)
     with pytest.raises(ValueError, match="TABLE_OR_VIEW_NOT_FOUND"):
