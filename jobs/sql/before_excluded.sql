@@ -7,4 +7,4 @@ left join excluded on documents.domain = excluded.domain
 where
     excluded.domain is null
     or documents.order_value > excluded.order_value
-    or (documents.order_value = excluded.order_value and documents.doc_id < excluded.doc_id)
+    or (documents.order_value = excluded.order_value and cast(documents.doc_id as binary) < excluded.doc_id)

@@ -1,5 +1,5 @@
 -- Each domain's first document, in order, that goes beyond what may be taken of it; none where all of it may.
--- Only the bin in which the limit lies is sorted.
+-- Only the bin in which the limit lies is sorted. The id is handed on as bytes: not every one is text to Python.
 with binned as (select * from {binned}),
 last_bins as (select * from {last_bins}),
 numbered as (
@@ -25,7 +25,7 @@ numbered as (
 select
     domain,
     min_by(order_value, domain_rank) as order_value,
-    min_by(doc_id, domain_rank) as doc_id
+    cast(min_by(doc_id, domain_rank) as binary) as doc_id
 from numbered
 where domain_rank > max_documents or cumulative_tokens > max_tokens
 group by domain

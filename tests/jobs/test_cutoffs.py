@@ -54,6 +54,15 @@ def test_documents_are_taken_from_the_top_until_one_goes_beyond_the_limit(
     assert set(found) == plainly_taken(documents, limits)
 
 
+def test_ids_that_are_no_text_are_cut_off_where_they_lie(spark: SparkSession) -> None:
+    documents = spark.sql(
+        "select cast(id as string) as doc_id, 'code' as domain, 0.5d as order_value, 7L as num_tokens "
+        "from values (x'fd'), (x'fe'), (x'ff') as ids(id)"
+    )
+    found = take_from_top(spark, cut_into_bins(spark, documents), {"code": Limit(max_documents=2)})
+    assert sorted(row[0] for row in found.selectExpr("hex(doc_id)").collect()) == ["FD", "FE"]
+
+
 def test_totals_are_of_every_document(spark: SparkSession) -> None:
     documents = documents_of([("code", 0.5, 10**12), ("code", 0.1, 3), ("law", 0.2, 5)])
     bins = cut_into_bins(spark, spark.createDataFrame(documents, SCHEMA), 1)
