@@ -27,13 +27,14 @@ NUM_PROBES = 16
 PROBE_TOKENS = 900
 NUM_SHOWN = 2
 
+# Of one scorer: scores of different ones, which another --model makes, do not compare.
 QUERIES = (
     "SELECT domain, count(*) AS documents, round(avg(influence_score), 3) AS mean_score, sum(num_tokens) AS tokens "
-    "FROM rankings GROUP BY domain ORDER BY mean_score DESC",
+    "FROM rankings WHERE scorer_id = '{scorer_id}' GROUP BY domain ORDER BY mean_score DESC",
     "SELECT r.domain_rank, r.influence_score, c.source FROM rankings r JOIN corpus c USING (doc_id) "
-    "WHERE r.domain = 'code' ORDER BY r.domain_rank LIMIT 10",
-    "SELECT r.domain, count(*) AS documents, sum(r.num_tokens) AS tokens FROM rankings r WHERE r.percentile >= 0.8 "
-    "GROUP BY r.domain ORDER BY r.domain",
+    "WHERE r.scorer_id = '{scorer_id}' AND r.domain = 'code' ORDER BY r.domain_rank LIMIT 10",
+    "SELECT domain, count(*) AS documents, sum(num_tokens) AS tokens FROM rankings "
+    "WHERE scorer_id = '{scorer_id}' AND percentile >= 0.8 GROUP BY domain ORDER BY domain",
 )
 
 
@@ -72,7 +73,7 @@ def run(settings: DemoSettings, spark: SparkSession) -> None:
     step(5, "Rank within domains")
     rank.run(rank.RankSettings(namespace=where, scorer_id=scored["scorer_id"]), spark)
     show_findings(spark, Namespace.parse(where), scored["scorer_id"])
-    show_next_steps(where)
+    show_next_steps(where, scored["scorer_id"])
     print(f"\nDone in {time.monotonic() - started:,.0f} s.")
 
 
@@ -107,13 +108,13 @@ def show_findings(spark: SparkSession, namespace: Namespace, scorer_id: str) -> 
         print(f"\nScored {row['num_tokens']:,} tokens at {row['tokens_per_second']:,.0f} a second, both losses.")
 
 
-def show_next_steps(where: str) -> None:
+def show_next_steps(where: str, scorer_id: str) -> None:
     """Print where the tables are, and queries that work when pasted."""
     program = Path(sys.argv[0]) if Path(sys.argv[0]).name == "attention-influence" else Path("attention-influence")
     shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
     print(f"\nThe tables are Delta folders in {Path(where).resolve()}. Queries to try:\n")
     for query in QUERIES:
-        print(f'{shown} sql --namespace {where} "{query}"')
+        print(f'{shown} sql --namespace {where} "{query.format(scorer_id=scorer_id)}"')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

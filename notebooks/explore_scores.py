@@ -3,18 +3,23 @@
 #
 # Reads the tables of a namespace and asks the questions to ask before any score is used: which heads are masked,
 # which documents come out on top, and how far the score is only a matter of length or of an easy text. Run the cells
-# in any editor that knows `# %%`, or the whole file: `python notebooks/explore_scores.py ./demo_data`.
+# in any editor that knows `# %%`, or the whole file: `python notebooks/explore_scores.py ./demo_data`. Scores of
+# different scorers do not compare: where there are several, name one after the namespace.
 
 # %%
 import sys
 
+from jobs.scored import choose_scorer
 from jobs.session import get_session
 from jobs.tables import Namespace
 
 namespace = Namespace.parse(sys.argv[1] if len(sys.argv) > 1 else "./demo_data")
 spark = get_session("explore scores")
-for table in ("corpus", "head_masks", "scores", "rankings"):
+scorer_id = choose_scorer(namespace, spark, sys.argv[2] if len(sys.argv) > 2 else None)
+for table in ("corpus", "head_masks", "scores"):
     spark.table(namespace.identifier(table)).createOrReplaceTempView(table)
+rankings = spark.table(namespace.identifier("rankings"))
+rankings.where(rankings.scorer_id == scorer_id).createOrReplaceTempView("rankings")
 
 # %% [markdown]
 # The masked heads. Those that copy sit in the middle and upper layers; a mask spread evenly over all layers is a sign

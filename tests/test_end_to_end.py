@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from jobs.cli import main
+from jobs.tables import Namespace
+from schemas import rankings, scorers, scores
 from tests.udfs.conftest import SENTENCES, byte_level_tokenizer
 from tests.udfs.models import tiny_model
 
@@ -54,12 +57,18 @@ def test_a_corpus_in_files_becomes_ranked_scores_that_sql_can_query(
         assert of_domain == sorted(of_domain, reverse=True)
     assert rows[-1] == {**rows[-1], "domain": "single", "domain_rank": 1, "domain_size": 1}
 
-    monkeypatch.setattr(sys, "argv", ["explore_scores.py", namespace])
+    # Another scorer beside it, as if it had found the same.
+    place = Namespace.parse(namespace)
+    (scorer,) = place.read(spark, scorers.TABLE).collect()
+    for contract in (scorers.TABLE, scores.TABLE, rankings.TABLE):
+        place.append(place.read(spark, contract).withColumn("scorer_id", F.lit("other")), contract)
+    monkeypatch.setattr(sys, "argv", ["explore_scores.py", namespace, scorer["scorer_id"]])
     notebook = runpy.run_path(str(Path(__file__).parent.parent / "notebooks" / "explore_scores.py"))
     controls = {row["domain"]: row for row in notebook["controls"].collect()}
     assert {domain: row["num_documents"] for domain, row in controls.items()} == {"code": 5, "prose": 5, "single": 1}
     assert all(-1 <= row["with_length"] <= 1 for domain, row in controls.items() if domain != "single")
     assert controls["single"]["with_length"] is None, "one document has no correlation"
+    assert [row["domain_rank"] for row in notebook["best"].collect()] == [1, 2, 3, 1, 2, 3, 1]
 
 
 @pytest.mark.parametrize(

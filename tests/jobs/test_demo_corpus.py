@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from jobs.demo import QUERIES, show_next_steps
 from jobs.demo_corpus import gather_demo_corpus
 
 MAX_CHARS = 4000
@@ -140,3 +141,10 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(ValueError, match=r"cannot be written to .*taken"):
         gather_demo_corpus(tmp_path / "taken", MAX_CHARS, 1)
+
+
+def test_the_queries_to_try_are_of_the_demos_own_scorer(capsys: pytest.CaptureFixture[str]) -> None:
+    show_next_steps("./demo_data", "s1")
+    queries = [line for line in capsys.readouterr().out.splitlines() if " sql --namespace ./demo_data " in line]
+    assert len(queries) == len(QUERIES)
+    assert all("scorer_id = 's1'" in query for query in queries)
