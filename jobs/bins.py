@@ -1,4 +1,4 @@
-"""All documents cut into bins of scores that follow each other, so that no task holds a whole domain.
+"""All documents cut into bins of scores that follow each other, so that no task holds a large domain.
 
 Bins are exact whatever their sizes: what is computed inside a bin is added to what comes before it. Their bounds are
 the same for all domains: a bin of one domain is never larger than that bin of all documents. A small domain is a bin.
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 NUM_BINS = 512
 # ... but no bin larger than a task sorts without trouble, and none so small that there are more bins than gain.
 LARGEST_BIN, SMALLEST_BIN = 500_000, 1000
-# A domain with no more than this share of the documents is not cut: there are few others, however many domains.
+# A domain with no more than this share of the documents is not cut, and is one task's: there are few others, however
+# many domains. Cutting smaller ones would give the driver, which reads a row a bin of each, more bins than it can hold.
 SMALL_DOMAIN = 1 / 64
 # Enough that a bin is within a fifth of its size (a random sample of n is off by one in the square root of n).
 SAMPLED_PER_BIN = 100
