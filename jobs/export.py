@@ -44,14 +44,13 @@ def run(settings: ExportSettings, spark: SparkSession) -> dict[str, Any]:
     no longer the one that was scored; and, with the folder marked as incomplete, for shards that are not the mix, and
     where another export has begun in the folder.
     """
-    from jobs.documents import documents_of, read_documents, source_name
+    from jobs.documents import read_at_newest_version
     from jobs.export_card import data_card
     from jobs.export_folder import CARD, open_folder
     from jobs.export_lines import require_zstd_lines
     from jobs.export_mixture import find_mix, find_selection, require_scored_texts, rows_of
     from jobs.export_shards import num_shards, read_back, require_complete, write_shards
     from jobs.tables import Namespace
-    from jobs.versions import read_at_version
     from schemas import scorers
 
     namespace = Namespace.parse(settings.namespace)
@@ -60,10 +59,7 @@ def run(settings: ExportSettings, spark: SparkSession) -> dict[str, Any]:
     mix = find_mix(spark, namespace, settings.mixture_id)
     source = settings.document_source()
     known = rows_of(spark, namespace, scorers.TABLE, mix)
-    # Raises where the table or a column of it is not there.
-    read_documents(spark, namespace, source)
-    table, version = read_at_version(spark, source_name(namespace, source))
-    documents = documents_of(table, source)
+    documents, version = read_at_newest_version(spark, namespace, source)
     if settings.format == "jsonl":
         require_zstd_lines(spark)
     num_bytes = require_scored_texts(spark, mix, documents)

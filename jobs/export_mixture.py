@@ -123,7 +123,7 @@ def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) ->
         total = sum(row["num_documents"] for row in states.values())
         raise ValueError(
             f"of the {total:,} documents of mix {mix.mixture_id}, {', '.join(problems)}; nothing was written: bring "
-            "back the corpus that was scored, or score, rank, select and mix again"
+            "back the corpus that was scored, or score, select and mix again, with the same --corpus-table each time"
         )
     return int(states["same"]["num_bytes"])
 
