@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+# Spark's own number of them.
+SHUFFLE_PARTITIONS = 200
+
+
 def num_tasks(spark: SparkSession, asked: int | None) -> int:
     """Tasks to cut the work into: what was asked, else one on a single machine, else Spark's shuffle partitions.
 
@@ -17,7 +21,11 @@ def num_tasks(spark: SparkSession, asked: int | None) -> int:
     """
     if asked is not None:
         return asked
-    return 1 if _is_local(spark) else int(spark.conf.get("spark.sql.shuffle.partitions") or 200)
+    if _is_local(spark):
+        return 1
+    partitions = spark.conf.get("spark.sql.shuffle.partitions") or ""
+    # A platform may write auto there.
+    return int(partitions) if partitions.isdigit() else SHUFFLE_PARTITIONS
 
 
 def threads_per_task(spark: SparkSession, tasks: int) -> int | None:
