@@ -70,7 +70,7 @@ class RunLog:
         return self.num_to_do
 
     def wait_for(self, counts: Callable[[], dict[str, Any]], timeout: float) -> dict[str, Any] | None:
-        """The counts of a commit; None where Delta took it for one that it had seen, and wrote nothing."""
+        """The counts of a commit; None where they do not come: it wrote nothing, or Spark has lost them."""
         found: list[dict[str, Any]] = []
 
         def wait() -> None:

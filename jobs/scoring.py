@@ -204,7 +204,7 @@ class BatchScorer:
             counts = Observation()
             rows = score_rows(pending.repartition(self.plan.tasks), self.plan, self.log.run_id)
             self._append(rows.observe(counts, *totals()), options)
-            return self._counted(spark, documents, counts)
+            return self._counted(spark, documents, counts, options)
 
         try:
             with worker_errors():
@@ -240,7 +240,7 @@ class BatchScorer:
             counts = Observation()
             rows = unread_rows(pending, F.lit("WorkerDied"), message, self.plan, self.log.run_id)
             self._append(rows.observe(counts, *totals()), {})
-            return self._counted(spark, documents, counts)
+            return self._counted(spark, documents, counts, {})
 
         self._add(retry_conflicts(append))
 
@@ -254,17 +254,22 @@ class BatchScorer:
     def _append(self, rows: DataFrame, options: dict[str, str]) -> None:
         self.namespace.append(rows.drop("num_bytes"), scores.TABLE, options)
 
-    def _counted(self, spark: SparkSession, documents: DataFrame, observation: Observation) -> dict[str, Any]:
+    def _counted(
+        self, spark: SparkSession, documents: DataFrame, observation: Observation, options: dict[str, str]
+    ) -> dict[str, Any]:
         """What was counted while the documents were written; nothing where a run of this checkpoint was faster."""
         counts = self.log.wait_for(lambda: observation.get, COUNTS_TIMEOUT)
         if counts is not None:
             return counts
-        if not self._to_do(spark, documents).isEmpty():
+        if options and not self._to_do(spark, documents).isEmpty():
             raise ValueError(
                 "scores lacks rows that this checkpoint has committed: the table was restored or rows were deleted; "
                 "run score with --mode reconcile once"
             )
-        return dict.fromkeys((*scores.STATUSES, "num_tokens", "num_bytes", "num_float32_windows"), 0)
+        table = self.namespace.read(spark, scores.TABLE)
+        num_bytes = documents.select("doc_id", "text_sha256", "num_bytes").distinct()
+        ours = table.filter(table.run_id == self.log.run_id).join(num_bytes, on=["doc_id", "text_sha256"], how="inner")
+        return ours.agg(*totals()).collect()[0].asDict()
 
     def _add(self, counts: dict[str, Any]) -> None:
         self.log.add(counts)

@@ -302,6 +302,19 @@ def test_a_commit_that_delta_has_seen_counts_nothing_and_one_whose_rows_are_gone
             batches._commit(spark, texts, options)
 
 
+def test_counts_that_spark_has_lost_are_counted_again_and_nobody_is_accused(
+    spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_documents(spark, namespace, documents(3) | {"long": "word " * 400})
+    monkeypatch.setattr(RunLog, "wait_for", lambda *_: None)
+    # The one that fails could be tried again at once: nothing that was committed is missing for that.
+    result = score(mode="reconcile", max_text_bytes=1500)
+    assert (result["scored"], result["failed"]) == (3, 1)
+    assert result["num_tokens"] == sum(row["num_tokens"] or 0 for row in all_scores(spark, namespace))
+    add_documents(spark, namespace, documents(1, first=3))
+    assert score()["num_documents"] == 1
+
+
 def test_batches_are_as_large_as_asked_and_each_is_a_commit(spark: SparkSession, namespace: str, score: Score) -> None:
     add_documents(spark, namespace, documents(12))
     score(batch_bytes=400)
