@@ -33,7 +33,8 @@ ENOUGH_DOCUMENTS = 1000
 class RunLog:
     """Counts of one run: documents by status, tokens, bytes; the clock starts when it is made.
 
-    num_to_do: documents that are left, as far as the tables' sizes tell, or None; max_failed_fraction ends the run.
+    num_to_do: documents that are left, as far as the tables' sizes tell, or None; num_new: documents at their first
+    attempt, of which more than max_failed_fraction failed ones end the run; scoring_seconds: time inside commits.
     """
 
     spark: SparkSession
@@ -51,6 +52,8 @@ class RunLog:
     num_tokens: int = 0
     num_bytes: int = 0
     num_skipped: int = 0
+    num_new: int = 0
+    num_new_failed: int = 0
     num_float32_windows: int = 0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
@@ -59,6 +62,8 @@ class RunLog:
     def add(self, counts: Mapping[str, Any]) -> None:
         """Count a committed batch: documents of each status, and the sums (null when there were none)."""
         self.by_status.update({status: counts[status] for status in STATUSES})
+        self.num_new += counts["num_new"]
+        self.num_new_failed += counts["num_new_failed"]
         self.num_tokens += counts["num_tokens"] or 0
         self.num_bytes += counts["num_bytes"] or 0
         self.num_float32_windows += counts["num_float32_windows"] or 0
@@ -123,14 +128,17 @@ class RunLog:
         return max(0, self.num_to_do - self.num_documents) * self.seconds / self.num_documents
 
     def stop_if_too_many_failed(self, *, at_end: bool = False) -> None:
-        """Raise ValueError when more documents failed than max_failed_fraction of them."""
-        failed = self.by_status["failed"]
-        if failed <= self.max_failed_fraction * self.num_documents:
+        """Raise ValueError when more than max_failed_fraction of the documents failed at their first attempt.
+
+        Those that failed in an earlier run are known, and would fail each run that tries them again.
+        """
+        if self.num_new_failed <= self.max_failed_fraction * self.num_new:
             return
-        if at_end or self.num_documents >= ENOUGH_DOCUMENTS:
+        if at_end or self.num_new >= ENOUGH_DOCUMENTS:
             raise ValueError(
-                f"{failed:,} of {self.num_documents:,} documents failed, more than --max-failed-fraction "
-                f"{self.max_failed_fraction:g}; what was scored is kept ({self.failures()})\n{self.query_of_failures()}"
+                f"{self.num_new_failed:,} of {self.num_new:,} documents failed at their first attempt, more than "
+                f"--max-failed-fraction {self.max_failed_fraction:g}; what was scored is kept ({self.failures()})\n"
+                f"{self.query_of_failures()}"
             )
 
     def record(self, state: str, *, message: str | None = None, at_once: bool = False) -> None:

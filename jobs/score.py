@@ -40,7 +40,9 @@ class ScoreSettings(ScorerSettings):
     max_attempts: int = Field(
         3, ge=1, description="with reconcile: tries of a document that fails, earlier ones included"
     )
-    max_failed_fraction: float = Field(0.01, ge=0, le=1, description="failed documents that make the run fail")
+    max_failed_fraction: float = Field(
+        0.01, ge=0, le=1, description="failures among first attempts that make the run fail"
+    )
     max_text_bytes: int = Field(20_000_000, ge=1, description="a longer text is not read; its status is failed")
     compiled: bool = Field(False, alias="compile", description="compile the model's layers first: a minute a worker")
     tasks: int | None = Field(None, ge=1, description="Spark tasks at a time; by default 1 on a single machine")

@@ -89,7 +89,12 @@ _MEASURES = (
 def totals() -> list[Column]:
     """What is counted while a batch is written, without reading it again."""
     of_status = [F.count_if(F.col("status") == status).alias(status) for status in scores.STATUSES]
+    is_new = F.col("attempt") == 1
+    of_new = [
+        F.count_if(is_new).alias("num_new"),
+        F.count_if(is_new & (F.col("status") == "failed")).alias("num_new_failed"),
+    ]
     sums = [F.sum(name).alias(name) for name in ("num_tokens", "num_float32_windows")]
     # What was not read says nothing of the speed.
     num_bytes = F.sum(F.when(F.col("num_tokens").isNotNull(), F.col("num_bytes"))).alias("num_bytes")
-    return [*of_status, *sums, num_bytes]
+    return [*of_status, *of_new, *sums, num_bytes]

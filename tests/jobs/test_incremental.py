@@ -246,7 +246,7 @@ def test_too_many_failures_end_the_run_with_their_classes_and_keep_what_was_scor
     spark: SparkSession, namespace: str, score: Score
 ) -> None:
     add_documents(spark, namespace, documents(3) | {"long": "word " * 400})
-    with pytest.raises(ValueError, match=r"1 of 4 documents failed.*1 TextTooLong") as error:
+    with pytest.raises(ValueError, match=r"1 of 4 documents failed at their first.*1 TextTooLong") as error:
         score(max_text_bytes=1500, max_failed_fraction=0.2)
     assert "attention-influence sql" in str(error.value)
     # What the command line takes for a message, not for a mistake of ours.
@@ -255,6 +255,19 @@ def test_too_many_failures_end_the_run_with_their_classes_and_keep_what_was_scor
     (row,) = run_rows(spark, namespace)
     assert (row["state"], row["num_failed"]) == ("failed", 1)
     assert "TextTooLong" in row["message"]
+
+
+def test_failures_that_are_known_do_not_stop_the_runs_after_them(
+    spark: SparkSession, namespace: str, score: Score
+) -> None:
+    add_documents(spark, namespace, documents(3) | {"long": "word " * 400})
+    score(max_text_bytes=1500)
+    spark.sql(f"update {corpus_table(namespace)} set text = 'Another text.' where doc_id = 'doc-000'")
+    # Half of its documents fail; the one that does has failed before.
+    result = score(mode="reconcile", max_text_bytes=1500, max_failed_fraction=0.01)
+    assert (result["scored"], result["failed"]) == (1, 1)
+    add_documents(spark, namespace, documents(1, first=9))
+    assert score(max_text_bytes=1500, max_failed_fraction=0.01)["num_documents"] == 1
 
 
 def test_a_table_of_an_older_version_is_brought_up_to_date_by_the_statement_that_the_error_shows(
