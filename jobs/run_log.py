@@ -57,6 +57,7 @@ class RunLog:
     num_float32_windows: int = 0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
+    scoring_seconds: float = 0.0
     _recorded: float = float("-inf")
 
     def add(self, counts: Mapping[str, Any]) -> None:
@@ -90,6 +91,15 @@ class RunLog:
         return found[0] if found else None
 
     @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Count the body's time as spent on scoring: what is read and counted before says nothing of the speed."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.scoring_seconds += time.monotonic() - started
+
+    @contextmanager
     def recorded(self) -> Iterator[None]:
         """Keep the row in `runs` while the body runs: running, then finished or failed."""
         self.record("running", at_once=True)
@@ -112,20 +122,20 @@ class RunLog:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Document tokens a second since the run began, both losses counted once; None before the first."""
-        return self.num_tokens / self.seconds if self.num_tokens else None
+        """Document tokens a second of scoring, both losses counted once; None before the first."""
+        return self.num_tokens / self.scoring_seconds if self.num_tokens else None
 
     @property
     def bytes_per_second(self) -> float | None:
-        """Bytes of text a second since the run began; None before the first."""
-        return self.num_bytes / self.seconds if self.num_bytes else None
+        """Bytes of text a second of scoring; None before the first."""
+        return self.num_bytes / self.scoring_seconds if self.num_bytes else None
 
     @property
     def seconds_left(self) -> float | None:
         """By the documents that are left, as if they were as long as those before; None where that is not known."""
         if self.num_to_do is None or not self.num_documents:
             return None
-        return max(0, self.num_to_do - self.num_documents) * self.seconds / self.num_documents
+        return max(0, self.num_to_do - self.num_documents) * self.scoring_seconds / self.num_documents
 
     def stop_if_too_many_failed(self, *, at_end: bool = False) -> None:
         """Raise ValueError when more than max_failed_fraction of the documents failed at their first attempt.

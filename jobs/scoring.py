@@ -132,7 +132,8 @@ class BatchScorer:
         for part in _ranges(pending, lambda: READ_BYTES * self.plan.tasks):
             with self._read(spark, documents, part, total) as of_part:
                 for batch in _ranges(part, lambda: self._batch_bytes(total)):
-                    self._score_buckets(spark, of_part, batch, transaction)
+                    with self.log.scoring():
+                        self._score_buckets(spark, of_part, batch, transaction)
                     self.log.record("running")
                     self.log.stop_if_too_many_failed()
 
@@ -147,6 +148,8 @@ class BatchScorer:
         of_part = documents.filter(bucket_of().between(part[0][0], part[-1][0]))
         to_do = with_attempts(table, of_part, self.plan.scorer_id, self.plan.max_attempts)
         with kept(to_do.filter("attempt is not null").drop("attempt")) as rows:
+            # Read now: it would count as time of the first commit, and make the next ones small.
+            rows.count()
             yield rows
 
     def _require_ids(self, num_without_id: int) -> None:

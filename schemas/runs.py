@@ -26,7 +26,7 @@ TABLE = TableContract(
             required("num_tokens", LONG, "Tokens of those documents"),
             required("num_failed", LONG, "Documents among them whose status is failed"),
             required("num_float32_windows", LONG, "Windows that 16 bits were not enough for"),
-            optional("tokens_per_second", DOUBLE, "Document tokens a second; null until some"),
+            optional("tokens_per_second", DOUBLE, "Document tokens a second of scoring; null until some"),
             optional("seconds_left", DOUBLE, "Estimated from the documents that are left; null if not known"),
             required("num_devices", INT, "Tasks that ran a model at a time, each on a GPU or on a share of the CPUs"),
             required("device_hours", DOUBLE, "Hours times devices so far"),
