@@ -20,6 +20,9 @@ _CONFLICTS = re.compile(
 _DEATHS = re.compile(
     r"Python worker exited unexpectedly|ExecutorLostFailure|ExecutorDeadException|worker process has died"
 )
+# How a worker's error begins, below its stack, where the model, its device or its memory could not take a text. Any
+# other error, such as a ValueError of ours, is no document's fault.
+_RAISED = re.compile(r"^(?:torch\.[\w.]+|RuntimeError|IndexError|MemoryError)\b.*", re.MULTILINE)
 # What Delta says of a table of which another writer has made the folder, and not yet the first commit.
 _HALF_MADE = re.compile(r"DELTA_TABLE_NOT_FOUND|DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION|TABLE_\w*ALREADY_EXISTS")
 MAX_CONFLICTS = 20
@@ -31,9 +34,12 @@ def is_conflict(error: BaseException) -> bool:
     return bool(_CONFLICTS.search(f"{type(error).__name__} {error}"))
 
 
-def is_worker_death(error: BaseException) -> bool:
-    """Whether a worker process ended by itself: killed, out of memory, or crashed in a library."""
-    return bool(_DEATHS.search(str(error)))
+def worker_failure(error: BaseException) -> str | None:
+    """What ended a worker, in short, where a document can be the cause; None where it cannot."""
+    if _DEATHS.search(str(error)):
+        return "died"
+    raised = _RAISED.search(str(error))
+    return raised[0][:200] if raised else None
 
 
 def retry_conflicts(commit: Callable[[], Result]) -> Result:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
-from jobs.failures import is_conflict, is_worker_death, retry_conflicts, worker_errors
+from jobs.failures import is_conflict, retry_conflicts, worker_errors, worker_failure
 from jobs.kept import kept
 from jobs.progress import Tracker
 from jobs.run_log import RunLog
@@ -31,8 +31,8 @@ MIN_BATCH_BYTES = 32 * 2**10
 READ_BYTES = 4 * 2**30
 # Enough commits in what is read at once to see how far a run is.
 MIN_BATCHES = 20
-# A worker that dies this often with a document takes the document for the cause.
-MAX_DEATHS = 3
+# A document at which workers fail so often, alone, is taken for the cause.
+MAX_WORKER_FAILURES = 3
 # How long Spark may take to hand over the counts of a commit that is done, in seconds.
 COUNTS_TIMEOUT = 60.0
 
@@ -172,10 +172,10 @@ class BatchScorer:
     def _score_buckets(
         self, spark: SparkSession, documents: DataFrame, buckets: Buckets, transaction: Transaction | None
     ) -> None:
-        """Score consecutive buckets in a commit; by halves where a worker dies of one of their documents."""
+        """Score consecutive buckets in a commit; by halves where a worker fails at one of their documents."""
         first, last = buckets[0][0], buckets[-1][0]
         of_range = documents.filter(bucket_of().between(first, last))
-        if self._commit(spark, of_range, transaction.options(last) if transaction else {}):
+        if self._commit(spark, of_range, transaction.options(last) if transaction else {}) == "":
             return
         if len(buckets) > 1:
             middle = len(buckets) // 2
@@ -186,20 +186,23 @@ class BatchScorer:
         self._score_ids(spark, of_range, sorted(row["doc_id"] for row in to_do))
 
     def _score_ids(self, spark: SparkSession, documents: DataFrame, doc_ids: list[str]) -> None:
-        """Score the documents of these ids, by halves; one that workers die of, alone, gets a row that says so."""
-        of_ids = documents.filter(F.col("doc_id").isin(doc_ids))
-        tries = MAX_DEATHS if len(doc_ids) == 1 else 1
-        if any(self._commit(spark, of_ids, {}) for _ in range(tries)):
-            return
+        """Score the documents of these ids, by halves; one that workers fail at, alone, gets a row that says so."""
+        # A list of as many literals would take the planner minutes.
+        ids = spark.createDataFrame([(doc_id,) for doc_id in doc_ids], "doc_id string")
+        of_ids = documents.join(ids, on="doc_id", how="left_semi")
+        for _ in range(MAX_WORKER_FAILURES if len(doc_ids) == 1 else 1):
+            failure = self._commit(spark, of_ids, {})
+            if failure == "":
+                return
         if len(doc_ids) == 1:
-            self._mark(spark, of_ids)
+            self._mark(spark, of_ids, failure)
             return
         middle = len(doc_ids) // 2
         self._score_ids(spark, documents, doc_ids[:middle])
         self._score_ids(spark, documents, doc_ids[middle:])
 
-    def _commit(self, spark: SparkSession, documents: DataFrame, options: dict[str, str]) -> bool:
-        """Score and append the documents, and count them; False when a Python worker or its executor died of it."""
+    def _commit(self, spark: SparkSession, documents: DataFrame, options: dict[str, str]) -> str:
+        """Score and append the documents, and count them; returns what ended a worker at it, or nothing."""
 
         def append() -> dict[str, Any]:
             # Looked up anew each time: the append conflicts with whatever was added to scores since it was read.
@@ -213,30 +216,32 @@ class BatchScorer:
             with worker_errors():
                 counts = retry_conflicts(append)
         except Exception as error:
-            if is_conflict(error) or not is_worker_death(error):
+            failure = worker_failure(error)
+            if is_conflict(error) or failure is None:
                 raise
             self._require_living_workers(spark)
-            return False
+            return failure
         self._add(counts)
-        return True
+        return ""
 
     def _require_living_workers(self, spark: SparkSession) -> None:
-        """Raise ValueError where workers die of any text: it is then no document's fault."""
+        """Raise ValueError where workers fail at any text: it is then no document's fault."""
         try:
             spark.createDataFrame([("Is anybody there?",)], "text string").select(
                 self.plan.paired_scores("text")
             ).collect()
         except Exception as error:
-            if not is_worker_death(error):
+            failure = worker_failure(error)
+            if failure is None:
                 raise
             raise ValueError(
-                "Python workers die of any text, even a short one; there may be too little memory for the model and "
-                "its task, or a library crashes: see what the executors log. What was scored is kept"
+                f"Python workers fail at any text, even a short one ({failure}); there may be too little memory for "
+                "the model and its task, or a library crashes: see what the executors log. What was scored is kept"
             ) from error
 
-    def _mark(self, spark: SparkSession, documents: DataFrame) -> None:
-        """Write the row of a document that workers die of."""
-        message = F.lit(f"a Python worker died {MAX_DEATHS} times while it scored this document")
+    def _mark(self, spark: SparkSession, documents: DataFrame, failure: str) -> None:
+        """Write the row of a document that workers fail at."""
+        message = F.lit(f"a Python worker failed {MAX_WORKER_FAILURES} times while it scored this document: {failure}")
 
         def append() -> dict[str, Any]:
             pending = self._to_do(spark, documents)

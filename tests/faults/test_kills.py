@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import time
@@ -18,14 +17,15 @@ from jobs.scoring import NUM_BUCKETS
 from jobs.tables import Namespace
 from schemas import scores
 from tests.faults.conftest import Stage, children, kill_tree, wait_until
+from tests.jobs.hostile_models import hostile_model
 from tests.jobs.scoring_cases import add_documents, all_scores, documents
 from tests.udfs.conftest import byte_level_tokenizer
-from tests.udfs.models import tiny_model
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]
 NUM_KILLS = 20
 # What a run was seen to have done when it was killed: the table of its last commit.
 STARTING, RECORDED, COMMITTED = "nothing", "runs", "scores"
+DIE = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
 @pytest.mark.timeout(1500)
@@ -89,38 +89,6 @@ def test_a_python_worker_that_is_killed_stops_nothing(spark: SparkSession, stage
     assert {row["status"] for row in found.values()} == {"scored"}
 
 
-MODELING = """
-import os, signal
-from transformers import LlamaForCausalLM, LlamaModel
-
-class Deadly(LlamaModel):
-    def forward(self, input_ids=None, **kwargs):
-        if input_ids is not None and CONDITION:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().forward(input_ids=input_ids, **kwargs)
-
-class DeadlyForCausalLM(LlamaForCausalLM):
-    def __init__(self, config):
-        super().__init__(config)
-        self.model = Deadly(config)
-        self.post_init()
-"""
-
-
-def deadly_model(folder: Path, condition: str) -> str:
-    """A model at whose reading of such input_ids its process dies; returns its folder."""
-    tiny_model("llama").save_pretrained(folder)
-    byte_level_tokenizer(bos=False).save_pretrained(folder)
-    (folder / "modeling_deadly.py").write_text(MODELING.replace("CONDITION", condition))
-    config = json.loads((folder / "config.json").read_text())
-    config |= {
-        "auto_map": {"AutoModelForCausalLM": "modeling_deadly.DeadlyForCausalLM"},
-        "architectures": ["DeadlyForCausalLM"],
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    return str(folder)
-
-
 @pytest.mark.timeout(900)
 def test_a_document_that_workers_die_of_is_marked_and_the_others_are_scored(
     spark: SparkSession, stage: Stage, tmp_path: Path, check_scores: Check
@@ -135,7 +103,7 @@ def test_a_document_that_workers_die_of_is_marked_and_the_others_are_scored(
     texts |= {row[0]: "This one is beside it." for row in beside.collect()}
     assert len(texts) == 43
     add_documents(spark, stage.namespace, texts)
-    harmless, stage.model = stage.model, deadly_model(tmp_path / "deadly", f"(input_ids == {token}).any()")
+    harmless, stage.model = stage.model, hostile_model(tmp_path / "deadly", f"(input_ids == {token}).any()", DIE)
     stage.run("--trust-remote-code", "--batch-bytes", "100000", seconds=600)
     stage.model = harmless
     found = check_scores(texts)
@@ -148,9 +116,9 @@ def test_where_workers_die_of_any_text_the_run_stops_and_no_document_is_blamed(
     spark: SparkSession, stage: Stage, tmp_path: Path
 ) -> None:
     add_documents(spark, stage.namespace, documents(40))
-    harmless, stage.model = stage.model, deadly_model(tmp_path / "deadly", "True")
+    harmless, stage.model = stage.model, hostile_model(tmp_path / "deadly", "True", DIE)
     assert stage.start("--trust-remote-code").wait(500) == 2
-    assert "Python workers die of any text, even a short one; there may be too little memory" in stage.said()
+    assert "Python workers fail at any text, even a short one (died); there may be too little memory" in stage.said()
     assert "Traceback" not in stage.said()
     assert all_scores(spark, stage.namespace) == []
     # Nothing that the run left behind keeps the documents from being scored.

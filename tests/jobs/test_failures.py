@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from jobs import failures
-from jobs.failures import MAX_CONFLICTS, is_conflict, is_worker_death, retry_conflicts
+from jobs.failures import MAX_CONFLICTS, is_conflict, retry_conflicts, worker_failure
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures.time, "sleep", lambda _seconds: None)
+
+
+STACK = 'Job aborted due to stage failure:\nTraceback (most recent call last):\n  File "paired.py", line 9, in _sums\n'
 
 
 class ConcurrentAppendException(Exception):  # noqa: N818
@@ -60,14 +63,26 @@ def test_any_other_failure_is_raised_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "death"),
+    ("text", "failure"),
     [
-        ("Job aborted due to stage failure: ... Python worker exited unexpectedly (crashed)", True),
-        ("ExecutorLostFailure (executor 1 exited caused by one of the running tasks)", True),
-        ("ValueError: model 'x' cannot be loaded", False),
-        ("java.io.IOException: No space left on device", False),
+        ("Job aborted due to stage failure: ... Python worker exited unexpectedly (crashed)", "died"),
+        ("ExecutorLostFailure (executor 1 exited caused by one of the running tasks)", "died"),
+        (
+            f"{STACK}torch.AcceleratorError: CUDA error: device-side assert triggered\nCompile with ...",
+            "torch.AcceleratorError: CUDA error: device-side assert triggered",
+        ),
+        (
+            f"{STACK}RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory",
+            "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory",
+        ),
+        (f"{STACK}MemoryError\n", "MemoryError"),
+        (f"{STACK}ValueError: model 'x' cannot be loaded", None),
+        (f"{STACK}ValueError: model 'x' cannot be loaded: RuntimeError: a bad file", None),
+        (f"{STACK}OSError: [Errno 28] No space left on device", None),
+        ("java.lang.RuntimeException: ...\nCaused by: java.lang.OutOfMemoryError: Java heap space", None),
+        ("java.io.IOException: No space left on device", None),
     ],
 )
-def test_a_worker_that_is_gone_is_told_from_one_that_raised(text: str, death: bool) -> None:
-    assert is_worker_death(RuntimeError(text)) == death
+def test_what_a_document_can_cause_is_told_from_what_it_cannot(text: str, failure: str | None) -> None:
+    assert worker_failure(RuntimeError(text)) == failure
     assert not is_conflict(RuntimeError(text))
