@@ -18,7 +18,19 @@ from jobs.tables import Namespace
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-HEADER = ["run", "state", "documents", "to do", "tokens", "tokens/s", "failed", "left", "device-hours", "updated"]
+HEADER = [
+    "run",
+    "state",
+    "documents",
+    "to do",
+    "tokens",
+    "in all",
+    "tokens/s",
+    "failed",
+    "left",
+    "device-hours",
+    "updated",
+]
 # A run that has not written for so long has probably been killed, in seconds.
 SILENT_SECONDS = 15 * 60
 
@@ -45,7 +57,7 @@ def run(settings: StatusSettings, spark: SparkSession) -> list[dict[str, Any]]:
 
 
 def read_runs(spark: SparkSession, namespace: Namespace, settings: StatusSettings) -> list[dict[str, Any]]:
-    """The newest runs as mappings, each with `failures`, its failed documents by class."""
+    """The newest runs as mappings, each with `failures`, its failed documents by class, and `num_tokens_in_all`."""
     from jobs.statements import run_statement
     from schemas import runs, scores
 
@@ -64,7 +76,17 @@ def read_runs(spark: SparkSession, namespace: Namespace, settings: StatusSetting
         failures = run_statement(spark, "failures_by_run", scores=namespace.read(spark, scores.TABLE))
         for row in failures.filter(failures.run_id.isin(failed)).collect():
             classes.setdefault(row["run_id"], {})[row["error_class"]] = row["num_documents"]
-    return [row | {"failures": classes.get(row["run_id"], {})} for row in found]
+    return [
+        row | {"failures": classes.get(row["run_id"], {}), "num_tokens_in_all": _tokens_in_all(row)} for row in found
+    ]
+
+
+def _tokens_in_all(row: dict[str, Any]) -> int | None:
+    """Estimated from the documents so far; None where it is not known how many there are."""
+    if row["num_to_do"] is None or not row["num_documents"]:
+        return None
+    num_documents = max(row["num_to_do"], row["num_documents"])
+    return int(row["num_tokens"] * num_documents / row["num_documents"])
 
 
 def _print(found: list[dict[str, Any]], settings: StatusSettings) -> None:
@@ -109,6 +131,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['num_documents']:,}",
         "" if row["num_to_do"] is None else f"{max(0, row['num_to_do'] - row['num_documents']):,}",
         f"{row['num_tokens']:,}",
+        "" if row["num_tokens_in_all"] is None else f"{row['num_tokens_in_all']:,}",
         "" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:,.0f}",
         f"{row['num_failed']:,}",
         left,

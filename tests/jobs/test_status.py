@@ -56,7 +56,7 @@ def test_a_run_that_is_running_shows_what_is_left(spark: SparkSession, namespace
     run(StatusSettings(namespace=namespace), spark)
     header, line = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["run", "state", "documents"]
-    assert line.split()[:8] == ["r1", "running", "40", "60", "12,000", "250", "0", "1"]
+    assert line.split()[:9] == ["r1", "running", "40", "60", "12,000", "30,000", "250", "0", "1"]
     assert "1 min 12 s" in line
 
 
@@ -86,6 +86,7 @@ def test_a_finished_run_shows_the_classes_of_its_failures(
     assert found["failures"] == {"TextTooLong": 1}
     printed = json.loads(capsys.readouterr().out)
     assert (printed["run_id"], printed["state"], printed["num_documents"]) == (done["run_id"], "finished", 3)
+    assert printed["num_tokens_in_all"] == printed["num_tokens"] > 0
     assert printed["tokens_per_second"] > 0
     assert printed["device_hours"] > 0
 
