@@ -69,7 +69,7 @@ class RunLog:
         self.num_bytes += counts["num_bytes"] or 0
         self.num_float32_windows += counts["num_float32_windows"] or 0
 
-    def expect(self, num_documents: int, *, is_all: bool) -> int | None:
+    def expect(self, num_documents: int, *, is_all: bool) -> int:
         """Take note of documents found to be left, all or the next of them; returns how many there are in the run."""
         found = self.num_documents + num_documents
         self.num_to_do = found if is_all or self.num_to_do is None else max(found, self.num_to_do)

@@ -29,7 +29,7 @@ MIN_BATCH_BYTES = 32 * 2**10
 # Text that is read at once for each task, in bytes: it waits on disk for its commits, which would else each read all of
 # the source.
 READ_BYTES = 4 * 2**30
-# Enough commits in what is read at once to see how far a run is.
+# Enough commits in a run to see how far it is.
 MIN_BATCHES = 20
 # A document at which workers fail so often, alone, is taken for the cause.
 MAX_WORKER_FAILURES = 3
@@ -126,9 +126,11 @@ class BatchScorer:
         self._require_ids(sum(row["num_without_id"] for row in rows))
         self.log.num_skipped += sum(row["num_skipped"] for row in rows)
         num_to_do = sum(row["num_documents"] for row in rows)
-        self.bar.expect(self.log.expect(num_to_do, is_all=transaction is None))
+        expected = self.log.expect(num_to_do, is_all=transaction is None)
+        self.bar.expect(expected)
         pending = sorted((row["bucket"], row["num_bytes"]) for row in rows if row["num_documents"])
-        total = sum(num_bytes for _, num_bytes in pending)
+        # Of the run, as if all its documents were as long as these.
+        total = sum(num_bytes for _, num_bytes in pending) * expected // max(1, num_to_do)
         for part in _ranges(pending, lambda: READ_BYTES * self.plan.tasks):
             with self._read(spark, documents, part, total) as of_part:
                 for batch in _ranges(part, lambda: self._batch_bytes(total)):
@@ -161,7 +163,7 @@ class BatchScorer:
             )
 
     def _batch_bytes(self, total: int) -> int:
-        """Text in the next commit, of total bytes that are to be scored."""
+        """Text in the next commit, of a run that scores total bytes."""
         if self.plan.batch_bytes is not None:
             return self.plan.batch_bytes
         speed = self.log.bytes_per_second
@@ -209,7 +211,9 @@ class BatchScorer:
             pending = self._to_do(spark, documents)
             counts = Observation()
             rows = score_rows(pending.repartition(self.plan.tasks), self.plan, self.log.run_id)
-            self._append(rows.observe(counts, *totals()), options)
+            # Few files, however many tasks. By id: a task that runs again may score a hair differently, and must still
+            # send each row where it was sent before. Counted behind that, where no task's counts are added twice.
+            self._append(rows.hint("rebalance", "doc_id").observe(counts, *totals()), options)
             return self._counted(spark, documents, counts, options)
 
         try:

@@ -95,7 +95,8 @@ def follow_source(work: Work, plan: ScoringPlan, log: RunLog) -> None:
                 def score(session: SparkSession, batch: DataFrame, stream_id: str, number: int) -> None:
                     batches.score(session, batch, Transaction(f"{plan.scorer_id}/{stream_id}", number))
 
-                score_new_documents(work.spark, Stream(source, work.columns, folder, first_version), score)
+                stream = Stream(source, work.columns, folder, first_version, plan.tasks)
+                score_new_documents(work.spark, stream, score)
         log.stop_if_too_many_failed(at_end=True)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jobs.source import SourceTable
 
-# Text that one read of the source plans, in bytes; a file that is larger is read at once.
+# What one read of the source plans for each task, in bytes of its files; a file that is larger is read at once.
 MAX_BYTES_PER_READ = 2**30
 # A widened schema ends a stream once; started again, it reads with the new one.
 MAX_RESTARTS = 3
@@ -26,12 +26,13 @@ MAX_RESTARTS = 3
 
 @dataclass(frozen=True)
 class Stream:
-    """Where a stream reads, what it has read, and how much at a time."""
+    """Where a stream reads, what it has read, and how many tasks there are to read for at a time."""
 
     table: SourceTable
     columns: DocumentSource
     checkpoint: str
     first_version: int | None
+    tasks: int = 1
 
 
 # Called with the batch's own session, its documents, the stream's id and the batch's number in it.
@@ -54,7 +55,8 @@ def score_new_documents(spark: SparkSession, stream: Stream, score: ScoreBatch) 
 
 
 def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
-    reader = spark.readStream.format("delta").option("maxBytesPerTrigger", str(MAX_BYTES_PER_READ))
+    max_bytes = MAX_BYTES_PER_READ * stream.tasks
+    reader = spark.readStream.format("delta").option("maxBytesPerTrigger", str(max_bytes))
     if stream.first_version is not None:
         reader = reader.option("startingVersion", str(stream.first_version))
     table = reader.load(stream.table.path) if stream.table.path else reader.table(stream.table.identifier)
