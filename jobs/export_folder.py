@@ -107,16 +107,16 @@ class ExportFolder:
             file.write(text.encode())
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
-        """Turn the marker into the manifest: one renaming, so that the folder is never whole with half of one.
+        """Write the manifest, then remove the marker: until then the folder counts as unfinished.
 
-        ValueError where another export has begun in the folder.
+        ValueError where another export has begun in the folder; what it has removed by then makes the folder no whole
+        one, whichever marker goes.
         """
         self.require_own(manifest["export_id"])
-        self.write(MARKER, json.dumps(manifest, indent=2) + "\n")
-        # Another one that began while that was written has its own marker there now.
+        self.write(MANIFEST, json.dumps(manifest, indent=2) + "\n")
         self.require_own(manifest["export_id"])
         with self.errors("written"):
-            self.filesystem.move(f"{self.path}/{MARKER}", f"{self.path}/{MANIFEST}")
+            self.filesystem.delete_file(f"{self.path}/{MARKER}")
 
     def shard_sizes(self) -> dict[str, int]:
         """The names of the shards, in order, and their bytes."""

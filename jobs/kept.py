@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def kept(documents: DataFrame) -> Iterator[DataFrame]:
-    """The documents on the executors' disks for a while: what reads them several times computes them once."""
+def kept(documents: DataFrame, *, now: bool = False) -> Iterator[DataFrame]:
+    """The documents on the executors' disks for a while: what reads them several times computes them once.
+
+    now: before the block is entered, and not when they are first read.
+    """
     from pyspark import StorageLevel
     from pyspark.errors import PySparkException
 
@@ -23,6 +26,8 @@ def kept(documents: DataFrame) -> Iterator[DataFrame]:
         yield documents
         return
     try:
+        if now:
+            documents.count()
         yield documents
     finally:
         documents.unpersist()

@@ -123,12 +123,12 @@ class RunLog:
     @property
     def tokens_per_second(self) -> float | None:
         """Document tokens a second of scoring, both losses counted once; None before the first."""
-        return self.num_tokens / self.scoring_seconds if self.num_tokens else None
+        return self.num_tokens / self.scoring_seconds if self.num_tokens and self.scoring_seconds else None
 
     @property
     def bytes_per_second(self) -> float | None:
         """Bytes of text a second of scoring; None before the first."""
-        return self.num_bytes / self.scoring_seconds if self.num_bytes else None
+        return self.num_bytes / self.scoring_seconds if self.num_bytes and self.scoring_seconds else None
 
     @property
     def seconds_left(self) -> float | None:

@@ -31,12 +31,18 @@ def current_scores(
     if source.table or namespace.exists(spark, corpus.TABLE.name):
         documents, versions[source.table or corpus.TABLE.name] = read_at_newest_version(spark, namespace, source)
         texts = run_statement(spark, "live_texts", corpus=documents)
-        # Whoever names a table wants its documents, and no others.
-        if source.table is None and namespace.exists(spark, runs.TABLE.name):
-            other_runs = namespace.read(spark, runs.TABLE)
-        else:
-            other_runs = spark.createDataFrame([], runs.TABLE.schema)
-        found = run_statement(spark, "live_scores", scores=found, live_texts=texts, runs=other_runs)
+        if source.table:
+            # Whoever names a table wants its documents, and no others.
+            found = found.drop("domain").join(texts, on=["doc_id", "text_sha256"])
+        elif namespace.exists(spark, runs.TABLE.name):
+            found = run_statement(
+                spark,
+                "live_scores",
+                scores=found,
+                live_texts=texts,
+                runs=namespace.read(spark, runs.TABLE),
+                corpus_name=namespace.identifier(corpus.TABLE.name),
+            )
     return run_statement(spark, "current_scores", live_scores=found), versions
 
 

@@ -149,9 +149,8 @@ class BatchScorer:
         table, _ = read_at_version(spark, self.namespace.identifier(scores.TABLE.name))
         of_part = documents.filter(bucket_of().between(part[0][0], part[-1][0]))
         to_do = with_attempts(table, of_part, self.plan.scorer_id, self.plan.max_attempts)
-        with kept(to_do.filter("attempt is not null").drop("attempt")) as rows:
-            # Read now: it would count as time of the first commit, and make the next ones small.
-            rows.count()
+        # Read now: it would count as time of the first commit, and make the next ones small.
+        with kept(to_do.filter("attempt is not null").drop("attempt"), now=True) as rows:
             yield rows
 
     def _require_ids(self, num_without_id: int) -> None:
@@ -230,10 +229,10 @@ class BatchScorer:
 
     def _require_living_workers(self, spark: SparkSession) -> None:
         """Raise ValueError where workers fail at any text: it is then no document's fault."""
+        text = spark.createDataFrame([("Is anybody there?",)], "text string")
         try:
-            spark.createDataFrame([("Is anybody there?",)], "text string").select(
-                self.plan.paired_scores("text")
-            ).collect()
+            # As many tasks as a commit has: each loads a model, whether it has a text or not.
+            text.repartition(self.plan.tasks).select(self.plan.paired_scores("text")).collect()
         except Exception as error:
             failure = worker_failure(error)
             if failure is None:

@@ -53,6 +53,8 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
         find_candidates(spark, tables, settings) as (candidates, lacking),
     ):
         selected, totals = select(spark, candidates, settings)
+        # Known, perhaps, but with nothing to choose from: what it was given would go to no other domain.
+        require_known_domains(settings, {*totals, *lacking})
         domains = summary(spark, selected, totals, lacking, settings)
         if not domains:
             raise no_live_score(scorer_id, settings.document_source())

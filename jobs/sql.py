@@ -73,7 +73,8 @@ def _register(spark: SparkSession, namespace: Namespace) -> tuple[list[str], lis
     names = [name for name in namespace.table_names(spark) if "-" not in name]
     opened = {name: _open(spark, namespace.identifier(name)) for name in names}
     with spark_reasons(f"namespace {namespace} cannot be read"):
-        found = with_views(spark, {name: table for name, table in opened.items() if table is not None})
+        readable = {name: table for name, table in opened.items() if table is not None}
+        found = with_views(spark, namespace, readable, has_corpus="corpus" in opened)
     for name, table in found.items():
         table.createOrReplaceTempView(name)
     return sorted(found), [name for name in names if name not in found]

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def run_statement(
-    spark: SparkSession, name: str, values: dict[str, Any] | None = None, **inputs: DataFrame
+    spark: SparkSession, name: str, values: dict[str, Any] | None = None, **inputs: DataFrame | str
 ) -> DataFrame:
-    """The result of jobs/sql/<name>.sql: values bound to its :markers, DataFrames to its {braces}."""
+    """The result of jobs/sql/<name>.sql: values bound to its :markers, DataFrames and literal text to its {braces}."""
     if values:
         _let_delta_bind(spark)
     return spark.sql(statement(name), args=values or {}, **inputs)

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, TypeVar
 from jobs.cli import run_stage
 from jobs.settings import StageSettings
 from jobs.statements import run_statement, statement
+from schemas.quoting import quote_text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# A view is jobs/sql/NAME.sql over these tables and views; each comes after those that it needs.
+    from jobs.tables import Namespace
+
+# A view is jobs/sql/NAME.sql over these tables and views, each after those that it needs, and the corpus's own name.
 VIEWS = {
     "live_texts": ("corpus",),
-    "live_scores": ("scores", "live_texts", "runs"),
+    "live_scores": ("scores", "live_texts", "runs", "corpus_name"),
     "current_scores": ("live_scores",),
     "domain_summary": ("current_scores",),
     "score_errors": ("current_scores",),
@@ -42,8 +45,9 @@ def run(settings: ViewsSettings, spark: SparkSession) -> None:
             f"namespace {namespace} is a folder, which cannot hold views; query them with attention-influence sql"
         )
     there = {name: namespace.identifier(name) for name in namespace.table_names(spark) if name not in VIEWS}
+    there["corpus_name"] = quote_text(namespace.identifier("corpus"))
     for name in VIEWS:
-        if (inputs := _inputs(name, there)) is None:
+        if (inputs := _inputs(name, there, has_corpus="corpus" in there)) is None:
             continue
         # The statement's braces hold the names of its inputs, and nothing else.
         text = statement(name).format(**inputs)
@@ -53,21 +57,27 @@ def run(settings: ViewsSettings, spark: SparkSession) -> None:
         print(f"created view {there[name]}")
 
 
-def with_views(spark: SparkSession, tables: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
-    """The tables, and each view that they suffice for, by name; a table of a view's name stays what it is."""
+def with_views(
+    spark: SparkSession, namespace: Namespace, tables: Mapping[str, DataFrame], *, has_corpus: bool
+) -> dict[str, DataFrame]:
+    """The namespace's tables, and each view that they suffice for, by name; a table of a view's name stays as it is.
+
+    has_corpus: whether there is one, which may yet be a table that cannot be read.
+    """
     found = dict(tables)
+    there: dict[str, DataFrame | str] = {**tables, "corpus_name": namespace.identifier("corpus")}
     for name in VIEWS:
-        if name not in found and (inputs := _inputs(name, found)) is not None:
-            found[name] = run_statement(spark, name, None, **inputs)
+        if name not in found and (inputs := _inputs(name, there, has_corpus=has_corpus)) is not None:
+            there[name] = found[name] = run_statement(spark, name, None, **inputs)
     return found
 
 
-def _inputs(view: str, there: Mapping[str, Source]) -> dict[str, Source] | None:
+def _inputs(view: str, there: Mapping[str, Source], *, has_corpus: bool) -> dict[str, Source] | None:
     """What the view is made of, None where something is missing.
 
     Without a corpus in the namespace, whose documents are then elsewhere, every text that was scored counts as live.
     """
-    stand_ins = {"live_scores": "scores"} if "corpus" not in there else {}
+    stand_ins = {} if has_corpus else {"live_scores": "scores"}
     names = {name: stand_ins.get(name, name) for name in VIEWS[view]}
     if not set(names.values()) <= there.keys():
         return None

@@ -55,12 +55,15 @@ def in_float32(model: Any) -> Iterator[None]:
         for tensor in itertools.chain(model.parameters(), model.buffers())
         if tensor.dtype in SIXTEEN_BITS
     ]
+    widened = []
     try:
-        for tensor, _ in narrow:
+        for tensor, dtype in narrow:
             tensor.data = tensor.data.float()
+            widened.append((tensor, dtype))
         yield
     finally:
-        for tensor, dtype in narrow:
+        # Where memory was too little for all, the last ones first: each makes room for the one before.
+        for tensor, dtype in reversed(widened):
             tensor.data = tensor.data.to(dtype)
 
 

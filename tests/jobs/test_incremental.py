@@ -71,8 +71,10 @@ def test_another_text_under_the_same_id_is_scored_and_the_first_score_stays_as_h
     rows = [row for row in all_scores(spark, namespace) if row["doc_id"] == "doc-000"]
     assert len(rows) == 2
     place = Namespace.parse(namespace)
-    tables = {name: spark.table(place.identifier(name)) for name in ("corpus", "scores")}
-    current = {row["doc_id"]: row for row in with_views(spark, tables)["current_scores"].collect()}
+    tables = {name: spark.table(place.identifier(name)) for name in ("corpus", "scores", "runs")}
+    current = {
+        row["doc_id"]: row for row in with_views(spark, place, tables, has_corpus=True)["current_scores"].collect()
+    }
     assert sorted(current) == ["doc-000", "doc-002"]
     assert current["doc-000"]["scored_at"] == max(row["scored_at"] for row in rows)
     # The stream goes on behind what was compared.

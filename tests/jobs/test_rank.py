@@ -183,11 +183,11 @@ def test_only_scores_of_texts_that_the_corpus_has_now_are_ranked(spark, namespac
         return [(row["doc_id"], row["domain"], row["influence_score"]) for row in rows]
 
     assert found() == [("same", "d", 0.5), ("changed", "d", 0.3)]
-    # What the scorer has read of another table is not looked for in the corpus.
-    place.append(
-        spark.createDataFrame([score_row("elsewhere", "d", 0.4, run_id="r2")], scores.TABLE.schema), scores.TABLE
-    )
-    write_runs(spark, namespace, run_row(run_id="r2", source="`theirs`"))
+    # What the scorer has read of another table is not looked for in the corpus, which earlier runs called by its name.
+    more = [score_row("elsewhere", "d", 0.4, run_id="r2"), score_row("gone", "d", 0.6, run_id="r0")]
+    place.append(spark.createDataFrame(more, scores.TABLE.schema), scores.TABLE)
+    earlier = run_row(run_id="r0", source=place.identifier("corpus"))
+    write_runs(spark, namespace, run_row(run_id="r2", source="`theirs`"), earlier)
     assert found() == [("same", "d", 0.5), ("elsewhere", "d", 0.4), ("changed", "d", 0.3)]
     # A document's domain is the one that it has now, as everything else about it.
     spark.sql(f"update {place.identifier('corpus')} set domain = 'new' where doc_id = 'same'")

@@ -93,6 +93,29 @@ def test_weights_are_the_same_bits_after_a_while_in_float32(dtype: torch.dtype) 
         assert torch.equal(value, before[name])
 
 
+def test_weights_are_the_same_bits_where_memory_is_too_little_for_all_of_them_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tiny_model("llama").to(torch.float16)
+    before = copy.deepcopy(model.state_dict())
+    widen, num_widened = torch.Tensor.float, 0
+
+    def widen_a_few(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal num_widened
+        num_widened += 1
+        if num_widened > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return widen(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "float", widen_a_few)
+    with pytest.raises(torch.OutOfMemoryError), in_float32(model):
+        pass
+    assert num_widened == 6
+    for name, value in model.state_dict().items():
+        assert value.dtype == torch.float16
+        assert torch.equal(value, before[name])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_same_texts_give_the_same_bits_twice(dtype: torch.dtype, tiny_tokenizer: Any) -> None:
     scorer = PairedScorer(tiny_model("llama").to(dtype), tiny_tokenizer, SOME_HEADS, window=32, max_batch_tokens=96)
