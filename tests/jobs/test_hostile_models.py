@@ -32,7 +32,7 @@ def test_a_document_at_which_the_model_raises_is_marked_with_the_reason_and_the_
     assert "\n" not in marked["error_message"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_model_that_raises_at_any_text_stops_the_run_with_the_reason_and_no_document_is_blamed(
     spark: SparkSession, namespace: str, score: Score, tmp_path: Path
 ) -> None:
