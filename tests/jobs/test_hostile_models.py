@@ -17,7 +17,8 @@ Score = Callable[..., dict[str, Any]]
 RAISE = "raise torch.AcceleratorError('CUDA error: device-side assert triggered')"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.faults
+@pytest.mark.timeout(900)
 def test_a_document_at_which_the_model_raises_is_marked_with_the_reason_and_the_others_are_scored(
     spark: SparkSession, namespace: str, score: Score, tmp_path: Path
 ) -> None:
