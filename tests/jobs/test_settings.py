@@ -88,7 +88,11 @@ def test_a_shared_key_of_another_stage_is_no_error_and_is_not_passed_on(tmp_path
     [
         ("namspace: ./x", "unknown key 'namspace'; did you mean namespace?"),
         ("ingest:\n  domian: x", "section ingest: unknown key 'domian'; did you mean domain?"),
-        ("rank:\n  limit: 3", "section rank: unknown key 'limit'; known are json, method, namespace, scorer_id"),
+        (
+            "rank:\n  limit: 3",
+            "section rank: unknown key 'limit'; known are corpus_table, doc_id_column, domain_column, json, method, "
+            "namespace, scorer_id, text_column",
+        ),
         ("ingset:\n  domain: x", "unknown key 'ingset'; did you mean ingest?"),
         ("- a\n- b", "must be a mapping"),
         ("a: [1, 2", "is no YAML"),
