@@ -211,6 +211,7 @@ def test_where_no_text_that_was_scored_is_left_the_ranking_stays_and_that_is_sai
     place = Namespace.parse(namespace)
     place.create(spark, corpus.TABLE)
     place.append(spark.createDataFrame([("a", "d", "another text", None)], corpus.TABLE.schema), corpus.TABLE)
+    write_runs(spark, namespace, run_row(run_id="r"))
     with pytest.raises(
         ValueError, match=r"s1 has scored none of the texts that the namespace's corpus has now.*--corpus"
     ):
