@@ -1,8 +1,8 @@
-"""From documents to rows of `scores`: what is still to do, the model as a column, and a commit a batch."""
+"""From documents to rows of `scores`: the model as a column, a commit a batch, by halves where workers fail."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.failures import is_conflict, retry_conflicts, worker_errors, worker_failure
 from jobs.kept import kept
+from jobs.pending import NUM_BUCKETS, Buckets, bucket_of, ranges, with_attempts
 from jobs.progress import Tracker
 from jobs.run_log import RunLog
 from jobs.score_rows import score_rows, totals, unread_rows
@@ -20,10 +21,8 @@ from jobs.versions import read_at_version
 from schemas import scores
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
-# Documents fall into so many buckets by a hash of their id; a batch is a range of buckets.
-NUM_BUCKETS = 4096
 # The smallest batch, and the first of a run, before its speed is known, in bytes of text.
 MIN_BATCH_BYTES = 32 * 2**10
 # Text that is read at once for each task, in bytes: it waits on disk for its commits, which would else each read all of
@@ -68,44 +67,6 @@ class Transaction:
         return {"txnAppId": self.app_id, "txnVersion": str(self.epoch * NUM_BUCKETS + last_bucket)}
 
 
-def with_attempts(table: DataFrame | None, documents: DataFrame, scorer_id: str, max_attempts: int) -> DataFrame:
-    """The documents, each text once, with `attempt`: which one is next, or null where there is nothing to do.
-
-    table: scores, or None where there is no such table yet.
-    """
-    distinct = documents.dropDuplicates(["doc_id", "text_sha256"])
-    if table is None:
-        return distinct.withColumn("attempt", F.lit(1))
-    # Only the keys of these documents are shuffled, however many have been scored.
-    earlier = table.filter(table.scorer_id == scorer_id).join(documents.select("doc_id"), on="doc_id", how="left_semi")
-    attempts = earlier.groupBy("doc_id", "text_sha256").agg(
-        F.max("attempt").alias("num_attempts"), F.bool_or(F.col("status") != "failed").alias("is_settled")
-    )
-    is_done = F.coalesce(F.col("is_settled") | (F.col("num_attempts") >= max_attempts), F.lit(False))
-    return distinct.join(attempts, on=["doc_id", "text_sha256"], how="left").select(
-        *documents.columns, F.when(~is_done, F.coalesce("num_attempts", F.lit(0)) + 1).alias("attempt")
-    )
-
-
-def bucket_of(doc_id: str = "doc_id") -> Column:
-    """The document's bucket, from 0 to NUM_BUCKETS - 1."""
-    return F.pmod(F.xxhash64(doc_id), F.lit(NUM_BUCKETS))
-
-
-Buckets = list[tuple[int, int]]
-
-
-def _ranges(pending: Buckets, limit: Callable[[], int]) -> Iterator[Buckets]:
-    """Consecutive parts of buckets, given with their bytes, of no more than limit bytes each, or of one bucket."""
-    index = 0
-    while index < len(pending):
-        first, num_bytes, most = index, 0, limit()
-        while index < len(pending) and (num_bytes == 0 or num_bytes + pending[index][1] <= most):
-            num_bytes += pending[index][1] or 1
-            index += 1
-        yield pending[first:index]
-
-
 class BatchScorer:
     """Scores documents in batches that are committed one by one, and counts them in the log and on the bar."""
 
@@ -131,9 +92,9 @@ class BatchScorer:
         pending = sorted((row["bucket"], row["num_bytes"]) for row in rows if row["num_documents"])
         # Of the run, as if all its documents were as long as these.
         total = sum(num_bytes for _, num_bytes in pending) * expected // max(1, num_to_do)
-        for part in _ranges(pending, lambda: READ_BYTES * self.plan.tasks):
+        for part in ranges(pending, lambda: READ_BYTES * self.plan.tasks):
             with self._read(spark, documents, part, total) as of_part:
-                for batch in _ranges(part, lambda: self._batch_bytes(total)):
+                for batch in ranges(part, lambda: self._batch_bytes(total)):
                     with self.log.scoring():
                         self._score_buckets(spark, of_part, batch, transaction)
                     self.log.record("running")

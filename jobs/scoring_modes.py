@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.documents import DocumentSource, check_ids, documents_of
+from jobs.pending import with_attempts
 from jobs.progress import progress
 from jobs.run_log import RunLog
-from jobs.scoring import BatchScorer, ScoringPlan, Transaction, with_attempts
+from jobs.scoring import BatchScorer, ScoringPlan, Transaction
 from jobs.source import (
     SourceTable,
     checkpoint_folder,

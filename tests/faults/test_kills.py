@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.scoring import NUM_BUCKETS
+from jobs.pending import NUM_BUCKETS
 from jobs.tables import Namespace
 from schemas import scores
 from tests.faults.conftest import Stage, children, kill_tree, wait_until
