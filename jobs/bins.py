@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from jobs.statements import run_statement
+from jobs.statements import local_rows, run_statement
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
@@ -54,16 +54,26 @@ BIN_COLUMNS = (
     "lowest double, highest double, domain_size bigint, documents_before bigint, tokens_before bigint, "
     "higher_documents bigint"
 )
-# (-order_value, doc_id) of a document.
-Bound = tuple[float, str]
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """Where bins end, in order, and the domains that are cut; every other one is a bin."""
+    """Where bins end, and the domains that are cut there; every other one is a bin.
 
-    bounds: Sequence[Bound]
+    ids: -order_value to the doc_ids at which bins end among the documents of this value, rising.
+    """
+
+    ids: Mapping[float, Sequence[str]]
     domains: Sequence[str]
+
+    def id_range(self, bin_: Bin) -> tuple[str | None, str | None]:
+        """(id_after, id_until): the bin has the documents of its values whose ids lie between; None for no bound."""
+        ids = self.ids.get(0.0 - bin_.lowest, [])
+        # A single id is no cut: its value is a bin.
+        if bin_.domain not in self.domains or len(ids) < 2:
+            return None, None
+        bounds = [None, *ids, None]
+        return bounds[bin_.id_bin], bounds[bin_.id_bin + 1]
 
 
 @dataclass(frozen=True)
@@ -84,29 +94,44 @@ class Bins:
     def as_rows(self, spark: SparkSession) -> DataFrame:
         """A row a bin."""
         rows = [tuple(asdict(part).values()) for parts in self.of_domain.values() for part in parts]
-        return spark.createDataFrame(rows, BIN_COLUMNS)
+        return local_rows(spark, rows, BIN_COLUMNS)
 
 
 def cut_into_bins(spark: SparkSession, documents: DataFrame, rows_per_bin: int | None = None) -> Bins:
     """Bins of about rows_per_bin documents each; by default a NUM_BINS-th of all of them.
 
-    documents has doc_id, domain, order_value (double, finite) and num_tokens (bigint), none null. It is read three
-    times here, and again by what uses the bins: it must be the same each time.
+    documents has doc_id, domain, order_value (double, finite) and num_tokens (bigint), none null. It is counted,
+    and read twice, here, and again by what uses the bins: it must be the same each time.
     """
-    sizes_of_domains = {row["domain"]: row["count"] for row in documents.groupBy("domain").count().collect()}
-    num_documents = sum(sizes_of_domains.values())
+    num_documents = documents.count()
     if rows_per_bin is None:
         rows_per_bin = min(LARGEST_BIN, max(SMALLEST_BIN, num_documents // NUM_BINS))
-    small = max(rows_per_bin, num_documents * SMALL_DOMAIN)
-    sample_every = max(1, rows_per_bin // SAMPLED_PER_BIN)
-    sample = run_statement(spark, "bin_sample", {"sample_every": sample_every}, documents=documents).collect()
-    # As they are ranked: Python compares text as Spark does, by its code points.
-    falling = sorted((-row["order_value"], row["doc_id"]) for row in sample)
-    sampled_per_bin = max(1, rows_per_bin // sample_every)
-    large = [domain for domain, size in sizes_of_domains.items() if size > small]
-    cuts = Cuts(falling[sampled_per_bin - 1 :: sampled_per_bin], large)
+    cuts = _choose_cuts(spark, documents, rows_per_bin, num_documents * SMALL_DOMAIN)
     sizes = run_statement(spark, "bin_sizes", binned=with_bins(spark, documents, cuts)).collect()
     return Bins(documents, cuts, {domain: list(_placed(of_domain)) for domain, of_domain in _by_domain(sizes)})
+
+
+def _choose_cuts(spark: SparkSession, documents: DataFrame, rows_per_bin: int, small_domain: float) -> Cuts:
+    """Cuts by a sample, in which domains have about their shares; those of few documents are not cut."""
+    import pyarrow as pa
+
+    sample_every = max(1, rows_per_bin // SAMPLED_PER_BIN)
+    sample = run_statement(spark, "bin_sample", {"sample_every": sample_every}, documents=documents).toArrow()
+    num_sampled = sample.group_by("domain").aggregate([("domain", "count")])
+    large = [
+        row["domain"].decode(errors="replace")
+        for row in num_sampled.to_pylist()
+        if row["domain_count"] * sample_every > max(rows_per_bin, small_domain)
+    ]
+    # As they are ranked: the bytes of text have the order of its code points, by which Python and Spark compare it.
+    in_order = sample.sort_by([("order_value", "descending"), ("doc_id", "ascending")])
+    sampled_per_bin = max(1, rows_per_bin // sample_every)
+    ends = pa.array(range(sampled_per_bin - 1, sample.num_rows, sampled_per_bin), pa.int64())
+    ids = defaultdict(list)
+    for row in in_order.take(ends).to_pylist():
+        # 0.0 and -0.0 are one value to SQL, and two to Bucketizer.
+        ids[0.0 - row["order_value"]].append(row["doc_id"].decode(errors="replace"))
+    return Cuts({value: sorted(of_value) for value, of_value in ids.items()}, large)
 
 
 def _by_domain(sizes: list[Row]) -> Iterator[tuple[str, list[Row]]]:
@@ -140,11 +165,8 @@ def with_bins(spark: SparkSession, documents: DataFrame, cuts: Cuts) -> DataFram
     from pyspark.ml.feature import Bucketizer
     from pyspark.sql import functions as F
 
-    ids = defaultdict(list)
-    for negated, doc_id in cuts.bounds:
-        # 0.0 and -0.0 are one value to SQL, and two to Bucketizer (which wants at least one split).
-        ids[negated + 0.0].append(doc_id)
-    splits = {-math.inf, 0.0, math.inf}.union(*((value, math.nextafter(value, math.inf)) for value in ids))
+    # Bucketizer wants at least one split.
+    splits = {-math.inf, 0.0, math.inf}.union(*((value, math.nextafter(value, math.inf)) for value in cuts.ids))
     with_value = documents.withColumn("negated", 0.0 - documents.order_value)
     # A binary search in the JVM; the same in SQL, by higher-order functions, takes ten times as long.
     bucketizer = Bucketizer(splits=sorted(splits), inputCol="negated", outputCol="value_bin")
@@ -153,10 +175,10 @@ def with_bins(spark: SparkSession, documents: DataFrame, cuts: Cuts) -> DataFram
     binned = bucketizer.transform(with_value).withColumns(
         {"value_bin": value_bin, "negated": F.when(is_cut, F.col("negated"))}
     )
-    several = [(value, of_value) for value, of_value in ids.items() if len(of_value) > 1]
+    several = [(value, of_value) for value, of_value in cuts.ids.items() if len(of_value) > 1]
     if not several:
         return binned.drop("negated").withColumn("id_bin", F.lit(0))
-    equals = spark.createDataFrame(several, "negated double, doc_ids array<string>")
+    equals = local_rows(spark, several, "negated double, doc_ids array<string>")
     longest = max(len(of_value) for _, of_value in several)
     steps = {"steps": ",".join(str(2**power) for power in reversed(range(longest.bit_length())))}
     return run_statement(spark, "with_id_bin", steps, binned=binned, equals=equals)

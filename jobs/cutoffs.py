@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
-from jobs.bins import BIN_COLUMNS, with_bins
-from jobs.statements import run_statement
+from jobs.bins import BIN_COLUMNS
+from jobs.statements import local_rows, run_statement
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobs.bins import Bin, Bins
 
 UNLIMITED = 2**63 - 1
+RANGE_COLUMNS = "id_after string, id_until string, max_documents bigint, max_tokens bigint"
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,10 @@ def take_from_top(spark: SparkSession, bins: Bins, limits: Mapping[str, Limit]) 
     limit ends its domain.
     """
     last = [(bin_, limits[domain]) for domain in limits if (bin_ := _last_bin(bins, domain, limits[domain]))]
-    rows = [(*astuple(bin_), limit.max_documents, limit.max_tokens) for bin_, limit in last]
-    last_bins = spark.createDataFrame(rows, f"{BIN_COLUMNS}, max_documents bigint, max_tokens bigint")
-    near = run_statement(spark, "near_cutoff", documents=bins.documents, last_bins=last_bins)
-    found = run_statement(spark, "first_excluded", binned=with_bins(spark, near, bins.cuts), last_bins=last_bins)
-    excluded = spark.createDataFrame(found.collect(), found.schema)
+    rows = [(*astuple(bin_), *bins.cuts.id_range(bin_), *astuple(limit)) for bin_, limit in last]
+    last_bins = local_rows(spark, rows, f"{BIN_COLUMNS}, {RANGE_COLUMNS}")
+    found = run_statement(spark, "first_excluded", documents=bins.documents, last_bins=last_bins)
+    excluded = spark.createDataFrame(found.toArrow(), found.schema)
     return run_statement(spark, "before_excluded", documents=bins.documents, excluded=excluded)
 
 

@@ -17,6 +17,8 @@ Method = Literal["auto", "window", "bins"]
 SMALL_DOMAIN = 1_000_000
 # Rows that a task of a shuffle is to have, about.
 ROWS_PER_TASK = 250_000
+# What that many rows of an id and a few numbers have, about, when they are shuffled.
+BYTES_PER_TASK = "8m"
 
 
 def choose_method(documents: DataFrame) -> Literal["window", "bins"]:
@@ -43,20 +45,20 @@ def ranked(
 def enough_tasks(spark: SparkSession, num_rows: int) -> Iterator[None]:
     """Shuffle num_rows rows into more tasks inside the block, where the session has few: a laptop's has two.
 
-    They are then not joined to fewer: rows are narrow, and by bytes alone a task would get millions of them.
+    Only small ones are then joined to one another: rows are narrow, and by the usual 64 MiB a task would get millions.
     """
-    partitions, joining = "spark.sql.shuffle.partitions", "spark.sql.adaptive.coalescePartitions.enabled"
+    partitions, joined_bytes = "spark.sql.shuffle.partitions", "spark.sql.adaptive.advisoryPartitionSizeInBytes"
     before = spark.conf.get(partitions) or ""
     wanted = num_rows // ROWS_PER_TASK
     # A platform may write auto there.
     if not before.isdigit() or int(before) >= wanted:
         yield
         return
-    joined_before = spark.conf.get(joining) or "true"
+    joined_before = spark.conf.get(joined_bytes) or ""
     spark.conf.set(partitions, str(wanted))
-    spark.conf.set(joining, "false")
+    spark.conf.set(joined_bytes, BYTES_PER_TASK)
     try:
         yield
     finally:
         spark.conf.set(partitions, before)
-        spark.conf.set(joining, joined_before)
+        spark.conf.set(joined_bytes, joined_before)

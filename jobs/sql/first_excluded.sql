@@ -1,25 +1,26 @@
 -- Each domain's first document, in order, that goes beyond what may be taken of it; none where all of it may.
 -- Only the bin in which the limit lies is sorted. The id is handed on as bytes: not every one is text to Python.
-with binned as (select * from {binned}),
+with documents as (select * from {documents}),
 last_bins as (select * from {last_bins}),
 numbered as (
     select /*+ broadcast(last_bins) */
-        binned.domain,
-        binned.order_value,
-        binned.doc_id,
+        documents.domain,
+        documents.order_value,
+        documents.doc_id,
         last_bins.max_documents,
         last_bins.max_tokens,
         last_bins.documents_before + row_number() over in_order as domain_rank,
-        last_bins.tokens_before + sum(binned.num_tokens) over in_order as cumulative_tokens
-    from binned
+        last_bins.tokens_before + sum(documents.num_tokens) over in_order as cumulative_tokens
+    from documents
     inner join last_bins
         on
-            binned.domain = last_bins.domain
-            and binned.value_bin = last_bins.value_bin
-            and binned.id_bin = last_bins.id_bin
+            documents.domain = last_bins.domain
+            and documents.order_value between last_bins.lowest and last_bins.highest
+            and (last_bins.id_after is null or documents.doc_id > last_bins.id_after)
+            and (last_bins.id_until is null or documents.doc_id <= last_bins.id_until)
     window in_order as (
-        partition by binned.domain
-        order by binned.order_value desc, binned.doc_id rows between unbounded preceding and current row
+        partition by documents.domain
+        order by documents.order_value desc, documents.doc_id rows between unbounded preceding and current row
     )
 )
 select
