@@ -30,8 +30,9 @@ check: setup
 unit: setup
 	$(BIN)/pytest -m "not spark and not real_model and not packaging and not compiler and not faults"
 
+# One process has Spark, the other all the rest, each about a core.
 test: check
-	$(BIN)/pytest -m "not faults"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not faults"
 
 test-faults: setup
 	$(BIN)/pytest -m faults

@@ -29,10 +29,12 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         conf={
             "spark.sql.shuffle.partitions": "2",
             "spark.driver.memory": "2g",
-            # This JVM lives for half an hour, in which compiling well, and once, pays: 25 tests took 225 s with these,
-            # 267 s with the cache alone and 309 s with neither.
+            # This JVM lives for half an hour, in which compiling well pays: 25 tests took 225 s so, and 267 s without.
             "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m {log_option()}",
-            "spark.sql.codegen.cache.maxEntries": "4000",
+            # A test's tables have a few rows: writing a program for each query costs more than interpreting it (25
+            # tests took 319 s, not 370). What people start, and the tests that start it, write them.
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
         },
     )
@@ -93,10 +95,12 @@ def namespace(tmp_path: Path) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a JVM, so that -m "not spark" leaves it out."""
+    """Mark what starts a JVM, so that -m "not spark" leaves it out, and let one process have all of it."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "spark" in fixtures:
             item.add_marker("spark")
+        if item.get_closest_marker("spark"):
+            item.add_marker(pytest.mark.xdist_group("spark"))
         if "smollm2_path" in fixtures:
             item.add_marker("real_model")
