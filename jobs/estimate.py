@@ -128,8 +128,9 @@ def speed_by_probe(settings: EstimateSettings, scorer: Scorer, texts: list[str])
     """Document tokens a second, both losses, of this process scoring the sample for about probe_seconds."""
     import torch
 
-    from udfs.checkpoint import load_model, load_tokenizer, resolve_dtype
+    from udfs.checkpoint import load_model, load_tokenizer
     from udfs.paired import PairedScorer
+    from udfs.precision import resolve_dtype
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_model(scorer.checkpoint, resolve_dtype(scorer.dtype, device), device)

@@ -119,7 +119,7 @@ def choose_dtype(spark: SparkSession, asked: str) -> str:
     """
     import torch
 
-    from udfs.checkpoint import resolve_dtype
+    from udfs.precision import resolve_dtype
 
     if asked != "auto":
         return asked

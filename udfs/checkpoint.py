@@ -28,7 +28,6 @@ from udfs.architectures import check_architecture, max_exact_window
 
 HUB_ID = re.compile(r"^\w[\w.-]*(/\w[\w.-]*)?$")
 CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -114,17 +113,6 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
         dtype=dtype,
     )
     return model.eval().requires_grad_(False).to(device)
-
-
-def resolve_dtype(name: str, device: str) -> torch.dtype:
-    """The torch dtype for float32, bfloat16, float16 or auto (16 bits on a CUDA device, else float32)."""
-    if name in DTYPES:
-        return DTYPES[name]
-    if name != "auto":
-        raise ValueError(f"dtype is {name!r}; it must be auto, {', '.join(DTYPES)}")
-    if not device.startswith("cuda"):
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def cache_folder() -> Path:

@@ -17,9 +17,10 @@ from pyspark import TaskContext
 from pyspark.sql.pandas.functions import pandas_udf
 
 from udfs.attention import Head, MaskMode
-from udfs.checkpoint import Checkpoint, load_model, load_tokenizer, resolve_dtype
+from udfs.checkpoint import Checkpoint, load_model, load_tokenizer
 from udfs.memory import keep_freed_memory
 from udfs.paired import PairedScorer
+from udfs.precision import resolve_dtype
 from udfs.retrieval import copy_scores, tokenize_probe
 
 SCORE_TYPE = (

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.udfs.conftest import CONTROL_WORD, SENTENCES, byte_level_tokenizer
 from tests.udfs.models import SHAPE, tiny_model
-from udfs.checkpoint import Checkpoint, load_model, load_tokenizer, resolve_checkpoint, resolve_dtype
+from udfs.checkpoint import Checkpoint, load_model, load_tokenizer, resolve_checkpoint
 from udfs.paired import PairedScorer
 
 
@@ -255,20 +255,6 @@ def test_a_gguf_file_is_converted_once_to_a_folder_that_every_worker_loads(
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     token_ids = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     assert tokenizer.decode(model(token_ids).logits[0, -1].argmax()).strip() == "Paris"
-
-
-@pytest.mark.parametrize(
-    ("name", "dtype"),
-    [("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)],
-)
-def test_auto_is_float32_on_a_cpu(name: str, dtype: torch.dtype) -> None:
-    assert resolve_dtype(name, "cpu") == dtype
-
-
-@pytest.mark.parametrize("name", ["fp8", "", "int8", "Float32"])
-def test_an_unknown_dtype_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"dtype is '{name}'; it must be auto, float32, bfloat16, float16"):
-        resolve_dtype(name, "cpu")
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")

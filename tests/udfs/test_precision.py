@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import torch
 from tests.udfs.cases import SOME_HEADS, TEXTS, assert_same
 from tests.udfs.models import ARCHITECTURES, tiny_model
 from udfs.paired import PairedScorer
-from udfs.precision import add_in_float32, in_float32
+from udfs.precision import add_in_float32, in_float32, is_emulated, resolve_dtype
 
 
 def overflowing_at_z(tokenizer: Any) -> Any:
@@ -120,3 +122,41 @@ def test_weights_are_the_same_bits_where_memory_is_too_little_for_all_of_them_in
 def test_the_same_texts_give_the_same_bits_twice(dtype: torch.dtype, tiny_tokenizer: Any) -> None:
     scorer = PairedScorer(tiny_model("llama").to(dtype), tiny_tokenizer, SOME_HEADS, window=32, max_batch_tokens=96)
     assert scorer.score(TEXTS) == scorer.score(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)],
+)
+def test_auto_is_float32_on_a_cpu(name: str, dtype: torch.dtype) -> None:
+    assert resolve_dtype(name, "cpu") == dtype
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_a_format_that_the_cpu_only_emulates_is_warned_of(emulated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A test's machine is of one kind; the other is what this stands for.
+    monkeypatch.setattr("udfs.precision.is_emulated", lambda dtype: emulated and dtype == torch.bfloat16)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert resolve_dtype("bfloat16", "cpu") == torch.bfloat16
+        assert resolve_dtype("float32", "cpu") == torch.float32
+        assert resolve_dtype("bfloat16", "cuda:0") == torch.bfloat16
+    found = [str(warning.message) for warning in caught]
+    assert len(found) == emulated
+    assert all("no instructions for bfloat16" in text and "--dtype float32" in text for text in found)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux tells a processor's flags")
+def test_this_cpus_formats_are_those_of_its_flags() -> None:
+    assert not is_emulated(torch.float32)
+    flags = Path("/proc/cpuinfo").read_text().split()
+    if "avx512_bf16" in flags:
+        assert not is_emulated(torch.bfloat16)
+    elif "avx2" in flags and "avx512f" not in flags and "avx_ne_convert" not in flags:
+        assert is_emulated(torch.bfloat16)
+
+
+@pytest.mark.parametrize("name", ["fp8", "", "int8", "Float32"])
+def test_an_unknown_dtype_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"dtype is '{name}'; it must be auto, float32, bfloat16, float16"):
+        resolve_dtype(name, "cpu")
