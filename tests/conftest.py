@@ -94,6 +94,8 @@ def namespace(tmp_path: Path) -> str:
     return str(tmp_path / "namespace")
 
 
+# First: pytest-xdist reads the groups at the same point.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts a JVM, so that -m "not spark" leaves it out, and let one process have all of it."""
     for item in items:

@@ -1,20 +1,25 @@
 """python -m tests.benchmarks.through_spark: a batch through Spark and Delta, against a bare loop over the same texts.
 
 Both have their model loaded beforehand. Spark's side is all of a batch: finding what is not scored yet, the texts' way
-to the worker and back, and the commit. The rounds alternate.
+to the worker and back, and the commit. The rounds alternate. Writes THROUGH_SPARK.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import platform
 import statistics
-import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from io import StringIO
+from pathlib import Path
 
+import pyspark
 import torch
 
+from jobs.display import plain_table
 from jobs.documents import documents_of
 from jobs.progress import progress
 from jobs.run_log import RunLog
@@ -31,8 +36,34 @@ from udfs.memory import keep_freed_memory
 from udfs.paired import PairedScorer
 
 
-def main(num_tokens: int = 16_000, rounds: int = 3, tasks: int = 1) -> None:
-    """Print each round's seconds, and the median of the ratios."""
+def main() -> None:
+    """Run what the arguments say, and write what came out."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.through_spark", description=__doc__)
+    parser.add_argument("--tokens", type=int, default=16_000, help="document tokens of a batch")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tasks", type=int, default=1, help="tasks that score at once")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    arguments = parser.parse_args()
+    lines, what = measure(arguments.tokens, arguments.rounds, arguments.tasks)
+    median = statistics.median(alone / spark_seconds for alone, spark_seconds in lines)
+    rows = [
+        [f"{number + 1}", f"{alone:.1f} s", f"{through:.1f} s", f"{through - alone:.1f} s", f"{alone / through:.2f}"]
+        for number, (alone, through) in enumerate(lines)
+    ]
+    text = TEXT.format(
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        cores=os.cpu_count(),
+        versions=f"Python {platform.python_version()}, pyspark {pyspark.__version__}, torch {torch.__version__}",
+        what=what,
+        table=plain_table(["round", "bare loop", "through Spark", "more", "bare / Spark"], rows),
+        median=f"{median:.2f}",
+    )
+    (arguments.out / "THROUGH_SPARK.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def measure(num_tokens: int, rounds: int, tasks: int) -> tuple[list[tuple[float, float]], str]:
+    """(seconds alone, seconds through Spark) of each round, and what was scored."""
     folder = tempfile.mkdtemp()
     heads = os.path.join(folder, "heads.txt")
     with open(heads, "w") as file:
@@ -66,19 +97,30 @@ def main(num_tokens: int = 16_000, rounds: int = 3, tasks: int = 1) -> None:
     model, tokenizer = load_model(scorer.checkpoint, torch.float32, "cpu"), load_tokenizer(scorer.checkpoint)
     bare = PairedScorer(model, tokenizer, SMOLLM2_HEADS)
     bare.score(workload.texts[:4])
-    ratios = []
+    found = []
     for number in range(rounds):
         begin = time.perf_counter()
         bare.score(workload.texts)
         alone = time.perf_counter() - begin
-        spark_seconds = through_spark(documents)
-        ratios.append(alone / spark_seconds)
-        print(
-            f"round {number + 1}: bare {alone:.1f} s, through Spark {spark_seconds:.1f} s, {ratios[-1]:.2f}", flush=True
-        )
-    count = sum(workload.num_tokens)
-    print(f"{len(rows)} documents, {count:,} tokens, {tasks} tasks: through Spark at {statistics.median(ratios):.2f}")
+        found.append((alone, through_spark(documents)))
+        print(f"round {number + 1}: bare {alone:.1f} s, through Spark {found[-1][1]:.1f} s", flush=True)
+    return found, f"{len(rows)} documents, {sum(workload.num_tokens):,} tokens, {tasks} task{'s' if tasks > 1 else ''}"
 
+
+TEXT = """# What Spark and Delta cost beside the scorer
+
+Written by `python -m tests.benchmarks.through_spark` on {date}. {cores} cores; {versions}. SmolLM2-135M in float32, the
+short mix: {what}.
+
+Both score the same documents with their model loaded beforehand, in turn. Through Spark is all of a batch: finding what
+is not scored yet, the texts' way to a Python worker and back, and the commit.
+
+```text
+{table}
+```
+
+The median round has {median} of the bare loop's speed. The default batch is longer: ten minutes.
+"""
 
 if __name__ == "__main__":
-    main(*[int(argument) for argument in sys.argv[1:]])
+    main()
