@@ -30,9 +30,13 @@ check: setup
 unit: setup
 	$(BIN)/pytest -m "not spark and not real_model and not packaging and not compiler and not faults"
 
-# One process has Spark, the other all the rest, each about a core.
+# What needs no Spark runs beside what shares a session of it, each on about a core, and is shown at the end.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not faults"
+	@mkdir -p .pytest_cache
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not spark and not faults" > .pytest_cache/without_spark.log 2>&1 & without=$$!; \
+	trap "kill $$without" INT TERM; \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "spark and not faults"; status=$$?; \
+	wait $$without || status=1; cat .pytest_cache/without_spark.log; exit $$status
 
 test-faults: setup
 	$(BIN)/pytest -m faults

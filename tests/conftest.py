@@ -94,15 +94,11 @@ def namespace(tmp_path: Path) -> str:
     return str(tmp_path / "namespace")
 
 
-# First: pytest-xdist reads the groups at the same point.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a JVM, so that -m "not spark" leaves it out, and let one process have all of it."""
+    """Mark what starts a JVM, so that -m "not spark" leaves it out."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "spark" in fixtures:
             item.add_marker("spark")
-        if item.get_closest_marker("spark"):
-            item.add_marker(pytest.mark.xdist_group("spark"))
         if "smollm2_path" in fixtures:
             item.add_marker("real_model")
