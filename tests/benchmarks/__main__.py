@@ -38,6 +38,7 @@ ON_GPUS = {
     "+ shared layers": Contender("+ shared layers", "ours", "paired", options=(("packed", False), ("rounded", True))),
     "+ kept memory": Contender("+ sums in float32", "ours", "paired", options=(("packed", False),)),
 }
+FP8 = Contender("the scorer with FP8 products", "ours", "paired", options=(("fp8", True),))
 DTYPES = {"cpu": ("bfloat16",), "cuda": ("bfloat16", "float16")}
 FORMATS = ("float32", "bfloat16", "float16")
 ORACLE = Contender("oracle: (1) in float32", "usual_script", dtype="float32")
@@ -105,6 +106,8 @@ def run(workload: Workload, arguments: argparse.Namespace) -> Result:
     say(f"== {workload.name}: {len(workload.texts)} documents, {sum(workload.num_tokens):,} tokens")
     others = [Contender(f"the scorer in {d}", "ours", "paired", dtype=d) for d in DTYPES[workload.device]]
     others = [other for other in others if other.dtype != workload.dtype]
+    if workload.device == "cuda":
+        others.append(FP8)
     ladder = [ON_GPUS.get(found.name, found) if workload.device == "cuda" else found for found in CONTENDERS]
     chosen = [
         found
@@ -126,6 +129,8 @@ def accuracy(model: str, arguments: argparse.Namespace) -> Result:
     say(f"== accuracy: {len(workload.texts)} documents, {sum(workload.num_tokens):,} tokens")
     formats = [Contender(dtype, "ours", "paired", dtype=dtype) for dtype in FORMATS]
     formats.append(Contender("bfloat16 in all places", "ours", "paired", "bfloat16", (("rounded", True),)))
+    if arguments.device == "cuda":
+        formats.append(replace(FP8, dtype="bfloat16"))
     timings = run_rounds([*formats, ORACLE], workload, 1, arguments.threads, say)
     return Result(workload, timings, timings[-1].scores)
 

@@ -61,6 +61,7 @@ def paired(
     packed: bool = True,
     compiled: bool = False,
     rounded: bool = False,
+    fp8: bool = False,
 ) -> Score:
     """The scorer itself; without its switches, the layers below the first masked one run once for both, and no more."""
     if keep_memory and workload.device == "cpu":
@@ -68,6 +69,8 @@ def paired(
     if rounded:
         scoring.add_in_float32 = lambda _model: None
     model, tokenizer = load(workload, dtype)
+    if fp8:
+        _multiply_in_8_bits(model)
     scorer = scoring.PairedScorer(
         model, tokenizer, workload.heads, window=WINDOW, max_batch_tokens=workload.max_batch_tokens, compiled=compiled
     )
@@ -79,6 +82,17 @@ def paired(
     score.packed = scorer.packed  # type: ignore[attr-defined]
     score.batch_tokens = lambda: scorer.max_batch_tokens  # type: ignore[attr-defined]
     return score
+
+
+def _multiply_in_8_bits(model: Any) -> None:
+    """FP8 products in the decoder layers, by torchao, in place.
+
+    A scale a row: of one for a whole tensor, a later token would change the rounding of those before it, and the scorer
+    refuses such a model.
+    """
+    from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
+
+    quantize_(model.model.layers, Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()))
 
 
 def _over_batches(workload: Workload, tokenizer: Any, sums: Callable[..., torch.Tensor]) -> Score:
