@@ -35,6 +35,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             # tests took 319 s, not 370). What people start, and the tests that start it, write them.
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            # Kept for a web page that is off: after 30 tests they filled the heap.
+            **{f"spark.ui.retained{what}": "10" for what in ("Jobs", "Stages", "Tasks")},
+            "spark.sql.ui.retainedExecutions": "1",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
         },
     )

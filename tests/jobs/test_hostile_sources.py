@@ -18,6 +18,9 @@ from jobs.tables import Namespace
 from schemas import corpus, scores
 from tests.jobs.scoring_cases import add_documents, documents, scores_by_id
 
+# Most score several times, a minute each on a busy machine.
+pytestmark = pytest.mark.faults
+
 Score = Callable[..., dict[str, Any]]
 
 # Kind -> the text as SQL, what becomes of it, and its class.
