@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from jobs.bins import BIN_COLUMNS
-from jobs.statements import local_rows, run_statement
+from jobs.statements import local_rows, local_table, run_statement
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -36,7 +36,7 @@ def take_from_top(spark: SparkSession, bins: Bins, limits: Mapping[str, Limit]) 
     rows = [(*astuple(bin_), *bins.cuts.id_range(bin_), *astuple(limit)) for bin_, limit in last]
     last_bins = local_rows(spark, rows, f"{BIN_COLUMNS}, {RANGE_COLUMNS}")
     found = run_statement(spark, "first_excluded", documents=bins.documents, last_bins=last_bins)
-    excluded = spark.createDataFrame(found.toArrow(), found.schema)
+    excluded = local_table(spark, found.toArrow(), found.schema)
     return run_statement(spark, "before_excluded", documents=bins.documents, excluded=excluded)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 from jobs.bins import cut_into_bins, with_bins
@@ -17,8 +17,11 @@ Method = Literal["auto", "window", "bins"]
 SMALL_DOMAIN = 1_000_000
 # Rows that a task of a shuffle is to have, about.
 ROWS_PER_TASK = 250_000
-# What that many rows of an id and a few numbers have, about, when they are shuffled.
-BYTES_PER_TASK = "8m"
+# What that many of the narrowest rows, a short id and a few equal numbers, have when they are shuffled.
+BYTES_PER_TASK = "3m"
+JOINED_BYTES = "spark.sql.adaptive.advisoryPartitionSizeInBytes"
+# The second one, where it is set, goes before the first.
+PARTITIONS = ("spark.sql.shuffle.partitions", "spark.sql.adaptive.coalescePartitions.initialPartitionNum")
 
 
 def choose_method(documents: DataFrame) -> Literal["window", "bins"]:
@@ -47,18 +50,23 @@ def enough_tasks(spark: SparkSession, num_rows: int) -> Iterator[None]:
 
     Only small ones are then joined to one another: rows are narrow, and by the usual 64 MiB a task would get millions.
     """
-    partitions, joined_bytes = "spark.sql.shuffle.partitions", "spark.sql.adaptive.advisoryPartitionSizeInBytes"
-    before = spark.conf.get(partitions) or ""
+    from pyspark.errors import PySparkException
+
     wanted = num_rows // ROWS_PER_TASK
-    # A platform may write auto there.
-    if not before.isdigit() or int(before) >= wanted:
-        yield
-        return
-    joined_before = spark.conf.get(joined_bytes) or ""
-    spark.conf.set(partitions, str(wanted))
-    spark.conf.set(joined_bytes, BYTES_PER_TASK)
+    settings = {JOINED_BYTES: BYTES_PER_TASK} if wanted > 1 else {}
+    for key in PARTITIONS:
+        # Not set, or as a platform may write it, auto.
+        if (number := spark.conf.get(key, None) or "").isdigit() and int(number) < wanted:
+            settings[key] = str(wanted)
+    before = {}
     try:
+        for key, value in settings.items():
+            # A platform may keep them to itself.
+            with suppress(PySparkException):
+                own = spark.conf.get(key)
+                spark.conf.set(key, value)
+                before[key] = own
         yield
     finally:
-        spark.conf.set(partitions, before)
-        spark.conf.set(joined_bytes, joined_before)
+        for key, own in before.items():
+            spark.conf.set(key, own or "")

@@ -7,7 +7,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 
 def run_statement(
@@ -30,7 +32,15 @@ def local_rows(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: str
     types = StructType.fromDDL(schema)
     assert isinstance(types, StructType)
     columns = {name: [row[index] for row in rows] for index, name in enumerate(types.names)}
-    return spark.createDataFrame(pa.table(columns), types)
+    return local_table(spark, pa.table(columns), types)
+
+
+def local_table(spark: SparkSession, table: pa.Table, types: StructType) -> DataFrame:
+    """An Arrow table of a few rows as a DataFrame that lies in the driver."""
+    # 0 stands for no limit, and Spark 4.1 hands it to Arrow, which takes no such thing.
+    if int(spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") or 1) < 1:
+        return spark.createDataFrame([tuple(row.values()) for row in table.to_pylist()], types)
+    return spark.createDataFrame(table, types)
 
 
 def statement(name: str) -> str:

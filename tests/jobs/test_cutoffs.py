@@ -67,3 +67,14 @@ def test_totals_are_of_every_document(spark: SparkSession) -> None:
     documents = documents_of([("code", 0.5, 10**12), ("code", 0.1, 3), ("law", 0.2, 5)])
     bins = cut_into_bins(spark, spark.createDataFrame(documents, SCHEMA), 1)
     assert bins.totals() == {"code": (2, 10**12 + 3), "law": (1, 5)}
+
+
+def test_a_session_without_a_limit_of_arrows_batches_is_served_too(spark: SparkSession) -> None:
+    documents = spark.createDataFrame(documents_of([("code", 0.5, 7), ("code", 0.9, 8)]), SCHEMA)
+    before = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "0")
+    try:
+        found = take_from_top(spark, cut_into_bins(spark, documents), {"code": Limit(max_documents=1)})
+        assert [row["order_value"] for row in found.collect()] == [0.9]
+    finally:
+        spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(before))

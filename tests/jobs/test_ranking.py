@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.bins import cut_into_bins, with_bins
-from jobs.ranking import choose_method, ranked
+from jobs.ranking import JOINED_BYTES, PARTITIONS, choose_method, enough_tasks, ranked
 
 Row = tuple[str, str, float, int]
 SCHEMA = "doc_id string, domain string, order_value double, num_tokens bigint"
@@ -141,3 +142,31 @@ def test_windows_are_for_small_domains_and_bins_for_large_ones(
     monkeypatch.setattr("jobs.ranking.SMALL_DOMAIN", 15_999)
     assert choose_method(many) == "bins"
     assert choose_method(many.filter("domain <> 'large'")) == "window"
+
+
+def test_large_tables_get_more_tasks_inside_the_block_and_the_session_its_own_settings_back(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settings_now() -> list[str | None]:
+        return [spark.conf.get(key, None) for key in (JOINED_BYTES, *PARTITIONS)]
+
+    monkeypatch.setattr("jobs.ranking.ROWS_PER_TASK", 10)
+    before = settings_now()
+    with enough_tasks(spark, 70):
+        assert settings_now() == ["3m", "7", None]
+    assert settings_now() == before
+    with suppress(KeyError), enough_tasks(spark, 70):
+        raise KeyError
+    assert settings_now() == before
+    with enough_tasks(spark, 9):
+        assert settings_now() == before
+    # As many partitions as are needed, or more: they must not be joined all the same.
+    with enough_tasks(spark, 20):
+        assert settings_now() == ["3m", *before[1:]]
+    spark.conf.set(PARTITIONS[1], "3")
+    try:
+        with enough_tasks(spark, 70):
+            assert settings_now() == ["3m", "7", "7"]
+        assert settings_now() == [*before[:2], "3"]
+    finally:
+        spark.conf.unset(PARTITIONS[1])
