@@ -54,19 +54,23 @@ def enough_tasks(spark: SparkSession, num_rows: int) -> Iterator[None]:
 
     wanted = num_rows // ROWS_PER_TASK
     settings = {JOINED_BYTES: BYTES_PER_TASK} if wanted > 1 else {}
-    for key in PARTITIONS:
+    first, second = PARTITIONS
+    for key, number in ((first, spark.conf.get(first)), (second, spark.conf.get(second, None))):
         # Not set, or as a platform may write it, auto.
-        if (number := spark.conf.get(key, None) or "").isdigit() and int(number) < wanted:
+        if (number or "").isdigit() and int(number or 0) < wanted:
             settings[key] = str(wanted)
     before = {}
     try:
         for key, value in settings.items():
             # A platform may keep them to itself.
             with suppress(PySparkException):
-                own = spark.conf.get(key)
+                own = spark.conf.get(key, None)
                 spark.conf.set(key, value)
                 before[key] = own
         yield
     finally:
         for key, own in before.items():
-            spark.conf.set(key, own or "")
+            if own is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, own)
