@@ -60,13 +60,14 @@ BIN_COLUMNS = (
 class Cuts:
     """Where bins end, and the domains that are cut there; every other one is a bin.
 
-    ids: -order_value to the doc_ids at which bins end among the documents of this value, rising.
+    ids: -order_value to the doc_ids at which bins end among the documents of this value, rising; as bytes, by which
+    SQL compares text: not every id is text to Python.
     """
 
-    ids: Mapping[float, Sequence[str]]
+    ids: Mapping[float, Sequence[bytes]]
     domains: Sequence[str]
 
-    def id_range(self, bin_: Bin) -> tuple[str | None, str | None]:
+    def id_range(self, bin_: Bin) -> tuple[bytes | None, bytes | None]:
         """(id_after, id_until): the bin has the documents of its values whose ids lie between; None for no bound."""
         ids = self.ids.get(0.0 - bin_.lowest, [])
         # A single id is no cut: its value is a bin.
@@ -123,14 +124,14 @@ def _choose_cuts(spark: SparkSession, documents: DataFrame, rows_per_bin: int, s
         for row in num_sampled.to_pylist()
         if row["domain_count"] * sample_every > max(rows_per_bin, small_domain)
     ]
-    # As they are ranked: the bytes of text have the order of its code points, by which Python and Spark compare it.
+    # As they are ranked: SQL, too, compares text by its bytes.
     in_order = sample.sort_by([("order_value", "descending"), ("doc_id", "ascending")])
     sampled_per_bin = max(1, rows_per_bin // sample_every)
     ends = pa.array(range(sampled_per_bin - 1, sample.num_rows, sampled_per_bin), pa.int64())
     ids = defaultdict(list)
     for row in in_order.take(ends).to_pylist():
         # 0.0 and -0.0 are one value to SQL, and two to Bucketizer.
-        ids[0.0 - row["order_value"]].append(row["doc_id"].decode(errors="replace"))
+        ids[0.0 - row["order_value"]].append(row["doc_id"])
     return Cuts({value: sorted(of_value) for value, of_value in ids.items()}, large)
 
 
@@ -178,7 +179,7 @@ def with_bins(spark: SparkSession, documents: DataFrame, cuts: Cuts) -> DataFram
     several = [(value, of_value) for value, of_value in cuts.ids.items() if len(of_value) > 1]
     if not several:
         return binned.drop("negated").withColumn("id_bin", F.lit(0))
-    equals = local_rows(spark, several, "negated double, doc_ids array<string>")
+    equals = local_rows(spark, several, "negated double, doc_ids array<binary>")
     longest = max(len(of_value) for _, of_value in several)
     steps = {"steps": ",".join(str(2**power) for power in reversed(range(longest.bit_length())))}
     return run_statement(spark, "with_id_bin", steps, binned=binned, equals=equals)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.bins import Bin, Bins
 
 UNLIMITED = 2**63 - 1
-RANGE_COLUMNS = "id_after string, id_until string, max_documents bigint, max_tokens bigint"
+RANGE_COLUMNS = "id_after binary, id_until binary, max_documents bigint, max_tokens bigint"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from udfs.checkpoint import Checkpoint
 
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
@@ -32,9 +34,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             # This JVM lives for half an hour, in which compiling well pays: 25 tests took 225 s so, and 267 s without.
             "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m {log_option()}",
             # A test's tables have a few rows: writing a program for each query costs more than interpreting it (25
-            # tests took 319 s, not 370). What people start, and the tests that start it, write them.
-            "spark.sql.codegen.wholeStage": "false",
-            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            # tests took 319 s, not 370). What people start, and the tests that start it, write them, and so does
+            # compiled_queries.
+            **INTERPRETED,
             # Kept for a web page that is off: after 30 tests they filled the heap.
             **{f"spark.ui.retained{what}": "10" for what in ("Jobs", "Stages", "Tasks")},
             "spark.sql.ui.retainedExecutions": "1",
@@ -43,6 +45,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+
+
+@pytest.fixture
+def compiled_queries(spark: SparkSession) -> Iterator[None]:
+    """For a test whose queries Spark compiles, as it does outside of tests."""
+    compiled = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+    for setting, value in compiled.items():
+        spark.conf.set(setting, value)
+    yield
+    for setting, value in INTERPRETED.items():
+        spark.conf.set(setting, value)
 
 
 @pytest.fixture(scope="session")

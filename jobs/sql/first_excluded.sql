@@ -1,5 +1,6 @@
 -- Each domain's first document, in order, that goes beyond what may be taken of it; none where all of it may.
--- Only the bin in which the limit lies is sorted. The id is handed on as bytes: not every one is text to Python.
+-- Only the bin in which the limit lies is sorted. Python hands ids over as bytes, and gets them so: not every one is text
+-- to it.
 with documents as (select * from {documents}),
 last_bins as (select * from {last_bins}),
 numbered as (
@@ -16,8 +17,8 @@ numbered as (
         on
             documents.domain = last_bins.domain
             and documents.order_value between last_bins.lowest and last_bins.highest
-            and (last_bins.id_after is null or documents.doc_id > last_bins.id_after)
-            and (last_bins.id_until is null or documents.doc_id <= last_bins.id_until)
+            and (last_bins.id_after is null or cast(documents.doc_id as binary) > last_bins.id_after)
+            and (last_bins.id_until is null or cast(documents.doc_id as binary) <= last_bins.id_until)
     window in_order as (
         partition by documents.domain
         order by documents.order_value desc, documents.doc_id rows between unbounded preceding and current row

@@ -56,11 +56,21 @@ def test_documents_are_taken_from_the_top_until_one_goes_beyond_the_limit(
 
 def test_ids_that_are_no_text_are_cut_off_where_they_lie(spark: SparkSession) -> None:
     documents = spark.sql(
-        "select cast(id as string) as doc_id, 'code' as domain, 0.5d as order_value, 7L as num_tokens "
-        "from values (x'fd'), (x'fe'), (x'ff') as ids(id)"
+        "select cast(unhex(concat('FF', lpad(hex(id), 4, '0'))) as string) as doc_id, 'code' as domain, "
+        "0.5d as order_value, 7L as num_tokens from range(600)"
     )
-    found = take_from_top(spark, cut_into_bins(spark, documents), {"code": Limit(max_documents=2)})
-    assert sorted(row[0] for row in found.selectExpr("hex(doc_id)").collect()) == ["FD", "FE"]
+    bins = cut_into_bins(spark, documents, rows_per_bin=20)
+    assert {part.num_documents for part in bins.of_domain["code"]} == {20}
+    found = take_from_top(spark, bins, {"code": Limit(max_documents=250)})
+    assert sorted(row[0] for row in found.selectExpr("hex(doc_id)").collect()) == [f"FF{id:04X}" for id in range(250)]
+
+
+def test_queries_that_spark_compiles_take_the_same(spark: SparkSession, compiled_queries: None) -> None:
+    documents = documents_of([("code", 0.5, 7)] * 50 + [("law", number / 9, number + 2) for number in range(40)])
+    limits = {"code": Limit(max_documents=23), "law": Limit(max_tokens=500)}
+    bins = cut_into_bins(spark, spark.createDataFrame(documents, SCHEMA), rows_per_bin=3)
+    found = {row["doc_id"] for row in take_from_top(spark, bins, limits).collect()}
+    assert found == plainly_taken(documents, limits)
 
 
 def test_totals_are_of_every_document(spark: SparkSession) -> None:

@@ -75,6 +75,14 @@ def test_both_methods_give_the_ranks_of_the_definition(
     assert by_id(ranked(spark, table, "bins", rows_per_bin)) == expected
 
 
+def test_queries_that_spark_compiles_give_the_same_ranks(spark: SparkSession, compiled_queries: None) -> None:
+    documents = documents_of([("code", 0.5, 2)] * 40 + [("law", number // 3 / 9, number + 2) for number in range(40)])
+    table = spark.createDataFrame(documents, SCHEMA)
+    expected = plainly_ranked(documents)
+    assert by_id(ranked(spark, table, "window")) == expected
+    assert by_id(ranked(spark, table, "bins", 3)) == expected
+
+
 @pytest.fixture(scope="module")
 def many(spark: SparkSession) -> DataFrame:
     """20,000 documents: one domain has 80 %, one only equal scores, one is mostly one value, one is a document."""
