@@ -48,6 +48,8 @@ def main() -> None:
     if arguments.one:
         measure(*arguments.one, arguments.memory)
         return
+    if arguments.folder:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=arguments.folder))
     found = []
     try:
@@ -174,7 +176,7 @@ def joins(spark: SparkSession, table: str) -> dict[str, Any]:
         kept = run_statement(
             spark, "one_of_each_cluster", documents=joined.withColumn("preference", F.col("order_value"))
         )
-        plan = _plan(kept)
+        plan = _plan(kept).replace(str(Path(table).parent.resolve()), "...")
         _run(kept)
     return {"shuffles": plan.count("Exchange hashpartitioning"), "plan": plan}
 
