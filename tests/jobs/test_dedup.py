@@ -6,20 +6,19 @@ import json
 import random
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from itertools import combinations, pairwise
+from collections import Counter
+from itertools import combinations
 from typing import Any
 
 import pytest
 
 from jobs import dedup, near_duplicates
-from jobs.components import connected_components
 from jobs.dedup import DedupSettings
 from jobs.minhash import meeting_probability, num_tables_for
 from jobs.settings import load_settings
 from jobs.tables import Namespace
 from schemas import corpus, duplicates
+from tests.jobs.test_components import union_find
 
 Texts = dict[str, str | None]
 VOCABULARY = [f"{a}{b}" for a in ("straße", "naïve", "слово", "λόγος", "x_1", "Étude", "42") for b in "abcdefghij"]
@@ -67,23 +66,6 @@ def oracle_clusters(texts: Texts, similarity: float = 0.8, size: int = 5) -> dic
         kind = "unique" if len(members) == 1 else "exact" if len(different) == 1 else "near"
         found |= {doc_id: (min(members), len(members), kind) for doc_id in members}
     return found
-
-
-def union_find(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> list[list[str]]:
-    parent = {node: node for node in nodes}
-
-    def root(node: str) -> str:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for a, b in edges:
-        parent[root(a)] = root(b)
-    members = defaultdict(list)
-    for node in parent:
-        members[root(node)].append(node)
-    return list(members.values())
 
 
 def words(draw: random.Random, count: int, vocabulary: list[str] = VOCABULARY) -> list[str]:
@@ -300,37 +282,6 @@ def test_an_empty_corpus_has_no_clusters(spark, namespace):
     write(spark, namespace, {})
     assert run(spark, namespace)["num_documents"] == 0
     assert rows_of(spark, namespace) == []
-
-
-def test_components_of_random_graphs_are_those_of_union_find(spark):
-    draw = random.Random(11)
-    edges: set[tuple[str, str]] = set()
-    for graph in range(60):
-        size = draw.choice([2, 3, 5, 20, 60])
-        nodes = [f"{graph}.{n}" for n in range(size)]
-        draw.shuffle(nodes)
-        edges |= {tuple(draw.sample(nodes, 2)) for _ in range(draw.randint(1, 2 * size))}  # type: ignore[misc]
-    for graph, size in enumerate([400, 400, 400]):
-        path = [f"path{graph}.{n:03}" for n in range(size)]
-        if graph == 1:
-            draw.shuffle(path)
-        if graph == 2:  # The ends meet in the middle: neighbours are far apart by name.
-            path = [path[n // 2 if n % 2 else size - 1 - n // 2] for n in range(size)]
-        edges |= set(pairwise(path))
-    edges |= {("hub", f"spoke{n}") for n in range(300)} | {("spoke7", "a"), ("é", "'"), ("'", "{x}")}
-    rows = sorted({(max(edge), min(edge)) for edge in edges})
-    found = connected_components(spark, spark.createDataFrame(rows, "node string, lower string")).collect()
-    expected = set()
-    for members in union_find({node for edge in edges for node in edge}, edges):
-        expected |= {(node, min(members)) for node in members if node != min(members)}
-    assert len(found) == len(expected)
-    assert {(row["node"], row["lower"]) for row in found} == expected
-
-
-def test_components_that_do_not_settle_in_time_are_an_error(spark):
-    rows = [(f"{n + 1:02}", f"{n:02}") for n in range(50)]
-    with pytest.raises(ValueError, match=r"have not settled after 2 rounds, \d+ links still move; .* --similarity"):
-        connected_components(spark, spark.createDataFrame(rows, "node string, lower string"), max_rounds=2)
 
 
 def test_buckets_meet_as_often_as_the_formula_says(spark):
