@@ -34,7 +34,12 @@ class MixSettings(DocumentSettings):
     tokens: FiniteFloat | None = Field(
         None, ge=1, description="tokens of the mix, such as 80e9; by default all there can be"
     )
-    repeats: int = Field(1, ge=1, description="how often the mix may hold a selected document")
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="how often the selected part may hold a document; --baseline all may hold it once more",
+    )
     repeat_by: Literal["flat", "percentile"] = Field(
         "flat",
         description="each selected document that often, or the best of its domain that often, the worst once, and "
@@ -44,7 +49,7 @@ class MixSettings(DocumentSettings):
         default_factory=dict,
         description="a domain's share of each part's tokens, such as code=0.4; the rest go by tokens; may be repeated",
     )
-    seed: int = Field(0, description="of the hash that draws documents")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, description="of the hash that draws documents")
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
 
     @model_validator(mode="after")
@@ -68,12 +73,17 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.mix_parts import choose_selection, draw, read_parts, summary
     from jobs.mix_targets import part_targets
     from jobs.ranking import enough_tasks
+    from jobs.scored import known_domains
+    from jobs.selection_rule import require_known_domains
     from jobs.tables import Namespace
-    from schemas import mixture, mixture_runs, selections
+    from schemas import mixture, mixture_runs, scores, selections
     from schemas.identity import identity
 
     namespace = Namespace.parse(settings.namespace)
     selection = choose_selection(namespace, spark, settings.selection_id)
+    if settings.domain_share:
+        known = known_domains(spark, namespace, selection["scorer_id"], settings.document_source())
+        require_known_domains("--domain-share", settings.domain_share, known)
     parts, versions = read_parts(spark, namespace, settings, selection)
     # The identity has the selection beside them, whether it was named or is the only one.
     asked = json.dumps(
@@ -81,9 +91,13 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     )
     # A selection's rows follow from its id, whatever else has been selected since.
     others = {name: version for name, version in versions.items() if name != selections.TABLE.name}
-    mixture_id = identity(selection["selection_id"], asked, json.dumps(others, sort_keys=True))
+    now = datetime.now(UTC)
+    # A table without versions may have other rows next time: what is made of it is a mix of its own.
+    unversioned = [str(now)] if None in others.values() else []
+    mixture_id = identity(selection["selection_id"], asked, json.dumps(others, sort_keys=True), *unversioned)
     with ExitStack() as stack:
-        stack.enter_context(enough_tasks(spark, sum(part.count() for part in parts.values())))
+        # No part has more documents than there are scores, which Delta counts without reading them.
+        stack.enter_context(enough_tasks(spark, namespace.read(spark, scores.TABLE).count()))
         drawn = {
             origin: stack.enter_context(kept(draw(spark, settings, origin, part))) for origin, part in parts.items()
         }
@@ -107,7 +121,7 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
         "mixture_id": mixture_id,
         "settings": asked,
         "source_versions": json.dumps(versions, sort_keys=True),
-        "created_at": datetime.now(UTC),
+        "created_at": now,
     }
     rows = [tuple((row | run_values)[name] for name in mixture_runs.TABLE.schema.names) for row in held]
     namespace.replace(

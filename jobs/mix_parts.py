@@ -71,7 +71,6 @@ def draw(spark: SparkSession, settings: MixSettings, origin: str, documents: Dat
     """A part's documents with their repeats, in an order drawn by hash: as jobs.bins takes them, tokens repeated."""
     of_selection = origin == "selected"
     values: dict[str, Any] = {
-        "flat": settings.repeat_by == "flat" or not of_selection,
         "repeats": settings.repeats if of_selection else 1,
         "seed": settings.seed,
         "origin": origin,

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from jobs.settings import nearest
-
 # Tokens of each domain.
 Tokens = Mapping[str, int]
 
 
-def domain_shares(tokens: Tokens, wanted: Mapping[str, float]) -> dict[str, Fraction]:
+def domain_shares(part: str, tokens: Tokens, wanted: Mapping[str, float]) -> dict[str, Fraction]:
     """Each domain's share of a part: what was asked for, and the rest by the tokens that the others have.
 
-    ValueError for a domain that the part lacks, and for shares of more than 1 in all, or less where no other is left.
+    ValueError for a share of a domain that the part lacks, and for shares of more than 1 in all, or less where no other
+    is left.
     """
-    for domain in wanted:
-        if domain not in tokens:
-            raise ValueError(f"--domain-share {domain!r} has no documents to mix; {nearest(domain, tokens)}")
+    for domain, share in wanted.items():
+        if share and domain not in tokens:
+            raise ValueError(
+                f"--domain-share gives {domain!r} {share:g}, but the {part} part of the mix has no document of it; "
+                "give it 0, or select some of its documents, and not all of them unless with --baseline all"
+            )
     shares = {domain: Fraction(str(share)) for domain, share in wanted.items()}
     rest = 1 - sum(shares.values())
     others = sum(count for domain, count in tokens.items() if domain not in shares)
@@ -48,7 +50,7 @@ def part_targets(
     shares = {
         (part, domain): part_shares[part] * share
         for part, tokens in available.items()
-        for domain, share in domain_shares(tokens, wanted).items()
+        for domain, share in domain_shares(part, tokens, wanted).items()
     }
     bounds = {key: available[key[0]][key[1]] / share for key, share in shares.items() if share > 0}
     (part, domain), largest = min(bounds.items(), key=lambda item: item[1])

@@ -36,7 +36,8 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
     scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
     require_scored(all_scores, scorer_id)
     if settings.domain:
-        require_known_domains(settings, known_domains(spark, namespace, scorer_id, settings.document_source()))
+        known = known_domains(spark, namespace, scorer_id, settings.document_source())
+        require_known_domains("--domain", settings.domain, known)
     tables = open_tables(spark, namespace, settings, scorer_id)
     made_of = {
         "settings": json.dumps(settings.what_was_asked(), sort_keys=True),
@@ -54,7 +55,7 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
     ):
         selected, totals = select(spark, candidates, settings)
         # Known, perhaps, but with nothing to choose from: what it was given would go to no other domain.
-        require_known_domains(settings, {*totals, *lacking})
+        require_known_domains("--domain", settings.domain, {*totals, *lacking})
         domains = summary(spark, selected, totals, lacking, settings)
         if not domains:
             raise no_live_score(scorer_id, settings.document_source())

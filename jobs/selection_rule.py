@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from jobs.cutoffs import Limit
@@ -12,11 +12,11 @@ from jobs.settings import nearest
 Totals = Mapping[str, tuple[int, int]]
 
 
-def require_known_domains(settings: SelectSettings, domains: set[str]) -> None:
-    """Raise ValueError where --domain names one that has no scored document."""
-    for domain in settings.domain:
+def require_known_domains(flag: str, named: Iterable[str], domains: set[str]) -> None:
+    """Raise ValueError where the flag names a domain that has no scored document."""
+    for domain in named:
         if domain not in domains:
-            raise ValueError(f"--domain {domain!r} has no scored document; {nearest(domain, domains)}")
+            raise ValueError(f"{flag} {domain!r} has no scored document; {nearest(domain, domains)}")
 
 
 def limits(settings: SelectSettings, totals: Totals) -> dict[str, Limit]:

@@ -1,10 +1,11 @@
 -- One part of a mix: its documents in an order drawn by hash, with the tokens that their repeats have.
--- percentile, rounded as 1 - 0.9 is not 0.1: from 0, the part's worst document of a domain, to 1, its best. Flat repeats ignore it.
+-- percentile, rounded as 1 - 0.9 is not 0.1: from 0, the part's worst document of a domain, to 1, its best, which is there
+-- :repeats times; 1 of every document where all are to be there as often.
 with documents as (select * from {documents}),
 repeated as (
     select
         *,
-        cast(if(:flat, :repeats, least(:repeats, 1 + floor(round(percentile * :repeats, 9)))) as int) as repeats
+        cast(least(:repeats, 1 + floor(round(percentile * :repeats, 9))) as int) as repeats
     from documents
 )
 select

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from fractions import Fraction
@@ -18,6 +19,7 @@ from jobs.settings import load_settings
 from jobs.tables import Namespace
 from schemas import mixture, mixture_runs
 from tests.jobs.selection_cases import ids, in_order, scored, write_scores
+from tests.jobs.test_rank import score_row
 
 Run = Callable[..., list[Row]]
 ROWS = scored(200, seed=3)
@@ -145,8 +147,30 @@ def test_what_a_mix_holds_is_stored_and_printed_with_its_epochs(
 def test_more_tokens_than_there_are_is_an_error_that_says_how_many_there_are(run: Run) -> None:
     with pytest.raises(ValueError, match=r"--tokens is 1,000,000,000, but the \w+ part of .* suffice for"):
         run("--tokens", "1e9")
-    with pytest.raises(ValueError, match=r"--domain-share 'cod' has no documents to mix; did you mean code\?"):
+    with pytest.raises(ValueError, match=r"--domain-share 'cod' has no scored document; did you mean code\?"):
         run("--domain-share", "cod=0.5")
+
+
+def test_a_table_without_versions_makes_a_mix_of_its_own_each_time(spark: SparkSession, namespace: str) -> None:
+    texts = {f"doc-{number}": f"text {number}" for number in range(6)}
+    hashes = {doc_id: hashlib.sha256(text.encode()).hexdigest() for doc_id, text in texts.items()}
+    write_scores(spark, namespace, [score_row(doc_id, "code", 0.5, text_sha256=hashes[doc_id]) for doc_id in texts])
+    selection.run(SelectSettings(namespace=namespace, fraction=0.5), spark)
+    rows = [(doc_id, "code", text) for doc_id, text in texts.items()]
+    spark.createDataFrame(rows, "doc_id string, domain string, text string").createOrReplaceTempView("their_texts")
+    try:
+        found = [mix.run(MixSettings(namespace=namespace, corpus_table="their_texts"), spark) for _ in range(2)]
+    finally:
+        spark.catalog.dropTempView("their_texts")
+    held = Namespace.parse(namespace).read(spark, mixture.TABLE).select("mixture_id").distinct().collect()
+    assert {row["mixture_id"] for row in held} == {row["mixture_id"] for row in found}
+    assert len(held) == 2
+
+
+def test_a_domain_that_one_part_lacks_may_have_a_share_of_nothing() -> None:
+    assert domain_shares("selected", {"a": 30}, {"b": 0.0}) == {"a": Fraction(1)}
+    with pytest.raises(ValueError, match=r"gives 'b' 0.5, but the selected part of the mix has no document of it"):
+        domain_shares("selected", {"a": 30}, {"b": 0.5})
 
 
 def test_naming_the_only_selection_makes_no_other_mix(spark: SparkSession, selected: tuple[str, str]) -> None:
@@ -182,6 +206,8 @@ def test_without_a_total_the_part_that_bounds_the_mix_is_taken_whole() -> None:
         (["--domain-share", "a=-0.5"], r"--domain-share a=-0.5 must be 0 or more"),
         (["--domain-share", "a=nan"], r"--domain-share is .*nan.* must be a finite number"),
         (["--domain-share", "a=0.7", "--domain-share", "b=0.4"], r"gives 1.1 in all; it must be at most 1"),
+        (["--seed", str(2**63)], r"--seed is"),
+        (["--repeats", "3000000000"], r"--repeats is"),
         (["--tokens", "inf"], r"--tokens is .*inf.* must be a finite number"),
     ],
 )
@@ -191,16 +217,16 @@ def test_shares_that_make_no_sense_are_errors(flags: list[str], message: str) ->
 
 
 def test_shares_and_targets_are_exact() -> None:
-    assert domain_shares({"a": 30, "b": 10}, {}) == {"a": Fraction(3, 4), "b": Fraction(1, 4)}
-    assert domain_shares({"a": 30, "b": 10, "c": 30}, {"b": 0.4}) == {
+    assert domain_shares("selected", {"a": 30, "b": 10}, {}) == {"a": Fraction(3, 4), "b": Fraction(1, 4)}
+    assert domain_shares("selected", {"a": 30, "b": 10, "c": 30}, {"b": 0.4}) == {
         "a": Fraction(3, 10),
         "b": Fraction(2, 5),
         "c": Fraction(3, 10),
     }
     with pytest.raises(ValueError, match=r"gives 1\.5 in all"):
-        domain_shares({"a": 30, "b": 10}, {"a": 0.9, "b": 0.6})
+        domain_shares("selected", {"a": 30, "b": 10}, {"a": 0.9, "b": 0.6})
     with pytest.raises(ValueError, match=r"gives 0.9 in all; it must be at most 1, or 1 if it names every domain"):
-        domain_shares({"a": 30}, {"a": 0.9})
+        domain_shares("selected", {"a": 30}, {"a": 0.9})
     available = {"selected": {"a": 70, "b": 70}, "baseline": {"a": 1000, "b": 1000}}
     shares = {"selected": Fraction("0.7"), "baseline": Fraction("0.3")}
     assert part_targets(available, shares, {}, None) == {"selected": {"a": 70, "b": 70}, "baseline": {"a": 30, "b": 30}}
