@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 from collections.abc import Mapping
 from importlib.resources import files
@@ -33,7 +34,9 @@ def data_card(manifest: Mapping[str, Any], scorer: Mapping[str, Any] | None) -> 
     template = environment.from_string(files("jobs").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     shards = manifest["shards"]
     # What the names of this run's shards share: a late one of an interrupted export has another.
-    shared = shards[0]["file"].split("-", 2)[2]
+    endings = {shard["file"].split("-", 2)[2] for shard in shards}
+    # Some platforms number them at the end as well. Characters are what is to be compared, not parts of a path.
+    shared = os.path.commonprefix(list(endings)) + ("*" if len(endings) > 1 else "")  # noqa: RUF071
     selection, mix_settings = manifest["selection"], _pairs(manifest["mixture"]["settings"])
     return template.render(
         manifest=manifest,

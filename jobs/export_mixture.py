@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from schemas.contract import TableContract
 
 EXAMPLES = 3
+_OTHER_CORPUS = (
+    "bring back the corpus that was scored, or score, select and mix again, with the same --corpus-table each time"
+)
+# State of export_compared.sql to what is wrong with such documents, and what to do.
+PROBLEMS = {
+    "changed": ("have another text now", _OTHER_CORPUS),
+    "missing": ("are gone from the corpus", _OTHER_CORPUS),
+    "repeated": (
+        "are in several rows of the corpus",
+        "leave one row of each, or name a table or view that has one with --corpus-table",
+    ),
+    "unwritable": (
+        "have an id that is no UTF-8",
+        "name ids that are text with --doc-id-column, and score, select and mix by them",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,8 @@ def rows_of(spark: SparkSession, namespace: Namespace, contract: TableContract, 
 
 
 def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) -> int:
-    """Bytes of text of the mix, repeats counted; ValueError unless each of its documents has the text it was scored by.
+    """Bytes of text of the mix, repeats counted; ValueError unless each of its documents has the text it was scored by,
+    in one row, and an id that can be written.
 
     documents: as jobs.documents reads them.
     """
@@ -109,21 +126,16 @@ def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) ->
     )
     counts = compared.groupBy("state").agg(F.count("*").alias("num_documents"), F.sum("num_bytes").alias("num_bytes"))
     states = {row["state"]: row for row in counts.collect()}
-    wrong = {
-        "changed": "have another text now",
-        "missing": "are gone from the corpus",
-        "repeated": "are in several rows of the corpus",
-    }
-    problems = [
-        f"{states[state]['num_documents']:,} {what} (such as {_examples(compared, state)})"
-        for state, what in wrong.items()
-        if state in states
-    ]
-    if problems:
+    wrong = [state for state in PROBLEMS if state in states]
+    if wrong:
         total = sum(row["num_documents"] for row in states.values())
+        problems = ", ".join(
+            f"{states[state]['num_documents']:,} {PROBLEMS[state][0]} (such as {_examples(compared, state)})"
+            for state in wrong
+        )
+        remedies = "; ".join(dict.fromkeys(PROBLEMS[state][1] for state in wrong))
         raise ValueError(
-            f"of the {total:,} documents of mix {mix.mixture_id}, {', '.join(problems)}; nothing was written: bring "
-            "back the corpus that was scored, or score, select and mix again, with the same --corpus-table each time"
+            f"of the {total:,} documents of mix {mix.mixture_id}, {problems}; nothing was written: {remedies}"
         )
     return int(states["same"]["num_bytes"])
 

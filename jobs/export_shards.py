@@ -30,7 +30,10 @@ SCHEMA = StructType(
     ]
 )
 # How content_hash is made from those columns, for whoever wants to check it.
-CONTENT_HASH = "bit_xor(xxhash64(doc_id, domain, origin, copy, num_tokens, sha2(text, 256))) in Spark SQL, in hex"
+CONTENT_HASH = (
+    "lpad(lower(hex(bit_xor(xxhash64(doc_id, domain, origin, int(copy), bigint(num_tokens), sha2(text, 256))))), "
+    "16, '0') in Spark SQL"
+)
 # The format as Spark reads it.
 FORMATS = {"parquet": "parquet", "jsonl": "json"}
 # Files are numbered with five digits: beyond, their names would not be in the order of their rows.

@@ -1,4 +1,4 @@
--- One row for each document of a mix: whether the text that was scored is still there.
+-- One row for each document of a mix: whether the text that was scored is still there, and its id can be written.
 with mixture as (select * from {mixture}),
 documents as (select * from {documents}),
 wanted as (
@@ -23,6 +23,7 @@ found as (
 select
     doc_id,
     case
+        when not is_valid_utf8(doc_id) then 'unwritable'
         when num_found = 0 then 'missing'
         when num_found > 1 then 'repeated'
         when num_same = 0 then 'changed'
