@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -87,7 +88,9 @@ def _combined(spark: SparkSession, documents: DataFrame, settings: SelectSetting
 
     method = choose_method(documents)
     for name in ("influence_score", "quality"):
-        places = ranked(spark, documents.withColumn("order_value", F.col(name)), method)
+        # A quality may be infinite, which bins do not take.
+        finite = F.greatest(F.lit(-sys.float_info.max), F.least(F.lit(sys.float_info.max), F.col(name)))
+        places = ranked(spark, documents.withColumn("order_value", finite), method)
         places = places.withColumnRenamed("percentile", f"{name.removesuffix('_score')}_percentile")
         documents = places.drop("domain_rank", "domain_size", "cumulative_tokens")
     total = sum(settings.combine.values())

@@ -84,13 +84,13 @@ def run(settings: DedupSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for ids that are missing or not unique, and for more comparisons than
     the settings allow.
     """
-    from jobs.documents import check_ids, read_documents
+    from jobs.documents import check_ids, read_at_newest_version
     from jobs.statements import run_statement
     from jobs.tables import Namespace
     from schemas import duplicates
 
     namespace = Namespace.parse(settings.namespace)
-    documents = read_documents(spark, namespace, settings.document_source())
+    documents, _ = read_at_newest_version(spark, namespace, settings.document_source())
     check_ids(documents)
     namespace.create(spark, duplicates.TABLE)
     counts: dict[str, Any] = {}

@@ -53,7 +53,9 @@ class SelectSettings(DocumentSettings):
         given = [name for name in RULES if getattr(self, name) is not None]
         if len(given) > 1:
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise ValueError(f"{flags} are rules of which one only can hold; leave out all but one")
+            raise ValueError(
+                f"{flags} are rules of which one only can hold; leave out all but one, in a --config file too"
+            )
         rule = self.rule
         for domain, value in self.domain.items():
             if rule in ("fraction", "token_fraction") and not 0 < value <= 1:
@@ -63,6 +65,11 @@ class SelectSettings(DocumentSettings):
                 raise ValueError(
                     f"--domain {domain}={value} must be a number of tokens, as --tokens is: 0, or 1 or more"
                 )
+        if rule == "tokens" and 0 < self.general_value < 1:
+            raise ValueError(
+                f"--tokens {self.general_value:g} must be a number of tokens: 0, or 1 or more; a share of them is "
+                "--token-fraction"
+            )
         if rule == "tokens" and sum(self.domain.values()) > self.general_value:
             raise ValueError(
                 f"--domain gives {sum(self.domain.values()):,.0f} tokens to {', '.join(sorted(self.domain))}, more "

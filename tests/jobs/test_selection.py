@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -122,8 +123,14 @@ def test_the_rule_is_of_what_the_joins_leave(run: Run, spark: SparkSession, fill
     assert run("--fraction", "0.5", *flags, "--min-quality", "0.5") == expected
 
 
-def test_ranks_of_influence_and_quality_are_combined_within_domains(run: Run, spark: SparkSession, filled: str) -> None:
-    quality = {row["doc_id"]: (number * 7 % 11) / 10 for number, row in enumerate(ROWS)}
+@pytest.mark.parametrize("method", ["window", "bins"])
+def test_ranks_of_influence_and_quality_are_combined_within_domains(
+    run: Run, spark: SparkSession, filled: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.candidates.choose_method", lambda _: method)
+    monkeypatch.setattr("jobs.bins.SMALLEST_BIN", 2)
+    infinite = {0: -math.inf, 10: math.inf}
+    quality = {row["doc_id"]: infinite.get(n * 7 % 11, (n * 7 % 11) / 10) for n, row in enumerate(ROWS)}
     table = write_table(spark, filled, "quality", list(quality.items()), "doc_id string, quality double")
     expected = set()
     for members in DOMAINS.values():
@@ -240,6 +247,10 @@ def test_a_dry_run_says_what_would_be_selected_and_writes_nothing(
         (["--fraction", "0.2", "--tokens", "5"], "--fraction and --tokens are rules of which one only can hold"),
         (["--tokens", "10", "--domain", "code=11"], "gives 11 tokens to code, more than the 10 of --tokens"),
         (["--tokens", "73e9", "--domain", "code=0.3"], "code=0.3 must be a number of tokens, as --tokens is: 0, or 1"),
+        (
+            ["--tokens", "0.2"],
+            "--tokens 0.2 must be a number of tokens: 0, or 1 or more; a share of them is --token-frac",
+        ),
         (["--tokens", "5", "--domain", "code=-1"], "code=-1.0 must be a number of tokens"),
         (["--tokens", "inf"], "--tokens is '?inf'?, but must be a finite number"),
         (["--threshold", "nan"], "--threshold is '?nan'?, but must be a finite number"),
