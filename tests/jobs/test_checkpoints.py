@@ -17,9 +17,6 @@ from jobs.tables import Namespace
 from schemas import runs
 from tests.jobs.scoring_cases import add_documents, all_scores, documents, scores_by_id
 
-# Most score several times, a minute each on a busy machine.
-pytestmark = pytest.mark.faults
-
 Score = Callable[..., dict[str, Any]]
 
 
