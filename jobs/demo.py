@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from jobs.demo_model import demo_model_path
 from jobs.display import plain_table, printable
 from jobs.settings import StageSettings
 from jobs.tables import Namespace
+from udfs.checkpoint import resolve_checkpoint
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 MAX_CHARS = 1200
 NUM_PROBES = 16
 PROBE_TOKENS = 900
+WINDOW = 4096
 NUM_SHOWN = 2
 
 # Of one scorer: scores of different ones, which another --model makes, do not compare.
@@ -49,7 +53,7 @@ class DemoSettings(StageSettings):
 def run(settings: DemoSettings, spark: SparkSession) -> None:
     """Every stage after the other; what is done already is left alone, so that a second run takes seconds."""
     started = time.monotonic()
-    where, model = settings.namespace, settings.model or demo_model_path()
+    where, model = os.path.expanduser(settings.namespace), settings.model or demo_model_path()
     step(1, "Gather a corpus from what this machine has")
     file = demo_corpus.gather_demo_corpus(Path(where), MAX_CHARS, settings.per_domain)
     documents = ingest.IngestSettings(
@@ -69,7 +73,11 @@ def run(settings: DemoSettings, spark: SparkSession) -> None:
     heads_file = str(Path(where) / "heads.txt")
     detect_heads.run(detect_heads.DetectHeadsSettings(namespace=where, model=model, heads_file=heads_file), spark)
     step(4, "Score every document, with those heads and without them")
-    scored = score.run(score.ScoreSettings(namespace=where, model=model, dtype="float32", mode="reconcile"), spark)
+    window = min(WINDOW, resolve_checkpoint(model).max_positions)
+    settings_of_score = score.ScoreSettings(
+        namespace=where, model=model, dtype="float32", mode="reconcile", window=window
+    )
+    scored = score.run(settings_of_score, spark)
     step(5, "Rank within domains")
     rank.run(rank.RankSettings(namespace=where, scorer_id=scored["scorer_id"]), spark)
     show_findings(spark, Namespace.parse(where), scored["scorer_id"])
@@ -114,7 +122,7 @@ def show_next_steps(where: str, scorer_id: str) -> None:
     shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
     print(f"\nThe tables are Delta folders in {Path(where).resolve()}. Queries to try:\n")
     for query in QUERIES:
-        print(f'{shown} sql --namespace {where} "{query.format(scorer_id=scorer_id)}"')
+        print(f'{shown} sql --namespace {shlex.quote(where)} "{query.format(scorer_id=scorer_id)}"')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -59,7 +60,9 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
 
     namespace = Namespace.parse(settings.namespace)
     checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
-    chosen = choose_probes(namespace.read(spark, probes.TABLE), checkpoint, settings.limit)
+    if settings.heads_file and Path(settings.heads_file).expanduser().is_dir():
+        raise ValueError(f"--heads-file {settings.heads_file} is a folder; name a file in it")
+    chosen = choose_probes(namespace.read(spark, probes.TABLE), namespace, checkpoint, settings.limit)
     probe_ids = [row["probe_id"] for row in chosen.select("probe_id").collect()]
     detection_id = identity(checkpoint.model_id, settings.dtype, *sorted(probe_ids))
     if settings.dry_run:
@@ -94,23 +97,20 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
     return result
 
 
-def choose_probes(table: DataFrame, checkpoint: Checkpoint, limit: int | None) -> DataFrame:
+def choose_probes(table: DataFrame, namespace: Namespace, checkpoint: Checkpoint, limit: int | None) -> DataFrame:
     """The probes made for this model's tokenizer, in the order of their ids.
 
     Raises ValueError when there are none, or when one is longer than the model's context.
     """
     chosen = table.filter(table.tokenizer_id == checkpoint.tokenizer_hash).orderBy("probe_id")
     longest = chosen.agg({"num_tokens": "max"}).first()
+    remake = f"attention-influence probes --namespace {namespace} --model {checkpoint.name}"
     if longest is None or longest[0] is None:
-        raise ValueError(
-            f"there are no probes for the tokenizer of {checkpoint.model_id}; make them: "
-            f"attention-influence probes --model {checkpoint.name}"
-        )
+        raise ValueError(f"there are no probes for the tokenizer of {checkpoint.model_id}; make them: {remake}")
     if longest[0] > checkpoint.max_positions:
         raise ValueError(
             f"a probe of {longest[0]} tokens does not fit into the {checkpoint.max_positions} that "
-            f"{checkpoint.model_id} reads; make shorter ones: "
-            f"attention-influence probes --probe-tokens {checkpoint.max_positions}"
+            f"{checkpoint.model_id} reads; make shorter ones: {remake} --probe-tokens {checkpoint.max_positions}"
         )
     return chosen.limit(limit) if limit else chosen
 

@@ -57,7 +57,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
     unique, and ids that corpus holds with another text.
     """
-    from jobs.read_input import InputColumns, detect_format, read_input
+    from jobs.read_input import InputColumns, count_hidden, detect_format, read_input
     from jobs.statements import run_statement
     from jobs.tables import Namespace, spark_reasons
     from schemas import corpus
@@ -82,7 +82,8 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     _require_ids(settings, compared, domains)
     if not settings.dry_run:
         _write(settings, spark, namespace, documents, existing)
-    result = _result(settings, file_format, domains)
+    num_hidden = 0 if file_format == "delta" else count_hidden(settings.input)
+    result = _result(settings, file_format, domains) | {"num_hidden": num_hidden}
     print(json.dumps(result) if settings.json_output else _report(result))
     return result
 
@@ -184,6 +185,7 @@ def _report(result: dict[str, Any]) -> str:
         "num_other_text": f"in corpus with another text, {kept}",
         "num_other_domain": f"in corpus under another domain, {kept}",
         "num_repaired": "with pieces that are no Unicode text, each now U+FFFD",
+        "num_hidden": "files that were not read: their names, or their folders', begin with _ or a dot",
     }
     lines += [f"  {note}: {result[name]:,}" for name, note in notes.items() if result[name]]
     return "\n".join(lines)

@@ -67,7 +67,13 @@ def detect_format(spark: SparkSession, path: str) -> str:
     if len(formats) == 1 and (found := formats.pop()) is not None:
         return found
     listed = ", ".join(f"{count} .{extension}" for extension, count in extensions.most_common(8)) or "no file"
-    raise ValueError(f"--input {path} holds {listed}; say how to read them with --format parquet|jsonl|text")
+    hidden = count_hidden(path)
+    passed_over = (
+        f", and {hidden:,} whose names, or folders' names, begin with _ or a dot and are not read" if hidden else ""
+    )
+    raise ValueError(
+        f"--input {path} holds {listed}{passed_over}; say how to read them with --format parquet|jsonl|text"
+    )
 
 
 def read_input(spark: SparkSession, path: str, file_format: str, columns: InputColumns) -> DataFrame:
@@ -85,8 +91,7 @@ def read_input(spark: SparkSession, path: str, file_format: str, columns: InputC
     escaped = _without_globs(absolute_path(path))
     with spark_reasons(f"--input {path} cannot be read as {file_format}"):
         if file_format == "parquet":
-            rows = spark.read.option("mergeSchema", "true").parquet(escaped)
-            return _choose(rows, columns, _file_name())
+            return _choose(_read_parquet(spark, path, escaped), columns, _file_name())
         if file_format == "jsonl":
             return _choose(_read_json_lines(spark, escaped, columns), columns, F.col(FILE))
         return _choose(_read_text_files(spark, escaped), columns, F.col("path"))
@@ -101,20 +106,57 @@ def _binary_files(spark: SparkSession, escaped: str) -> DataFrame:
     return spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(escaped)
 
 
+def _read_parquet(spark: SparkSession, path: str, escaped: str) -> DataFrame:
+    """All files of the folder and those below it; with the columns that folders such as lang=en name."""
+    # Spark reads either what lies in such folders or what lies beside them, and nothing of plain folders.
+    depth = len(_folders(absolute_path(path)))
+    files = list_files(spark, absolute_path(path))
+    is_parted = {any("=" in folder for folder in _folders(file)[depth:-1]) for file in files}
+    if len(is_parted) > 1:
+        raise ValueError(
+            f"--input {path} has files in folders such as lang=en and others beside these; Spark would not read all of "
+            "them: name one kind at a time"
+        )
+    reader = spark.read.option("mergeSchema", "true")
+    return (reader if True in is_parted else reader.option("recursiveFileLookup", "true")).parquet(escaped)
+
+
+def _folders(path: str) -> list[str]:
+    return [part for part in re.sub("^[A-Za-z][A-Za-z0-9+.-]*:/+", "/", path).split("/") if part]
+
+
+def count_hidden(path: str) -> int:
+    """Files in a folder of this machine that Spark passes over: their name, or a folder's, begins with _ or a dot."""
+    root, count = absolute_path(path), 0
+    for folder, _, names in os.walk(root):
+        below = _folders(folder)[len(_folders(root)) :]
+        is_hidden = any(_is_hidden(part) for part in below)
+        # Those that Spark itself writes beside its files hold no document.
+        count += sum((is_hidden or _is_hidden(name)) and not name.endswith((".crc", "_SUCCESS")) for name in names)
+    return count
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "_")) and "=" not in name
+
+
 def _read_json_lines(spark: SparkSession, path: str, columns: InputColumns) -> DataFrame:
     """The wanted keys of each JSON object as strings, and the two beside them; a key that a line lacks is null."""
     lines = spark.read.option("recursiveFileLookup", "true").text(path)
-    line = F.ltrim(_repaired(F.col("value")), F.lit("\ufeff"))
+    line = F.trim(F.ltrim(_repaired(F.col("value")), F.lit("\ufeff")), F.lit(" \t\r"))
     wanted = ArrayType(StructType([StructField(name, StringType()) for name in dict.fromkeys(columns.named())]))
     # Spark reads the first object of a line and drops what follows it; inside brackets, that is an error or a
     # second element.
-    objects = F.from_json(F.concat(F.lit("["), line, F.lit("]")), wanted, {"allowSingleQuotes": "false"})
-    parsed = lines.where(F.trim("value") != "").select(
+    # Of a longer string than that, Jackson would not say that it is long, but that the line is no JSON.
+    options = {"allowSingleQuotes": "false", "maxStringLen": str(2**31 - 1)}
+    objects = F.from_json(F.concat(F.lit("["), line, F.lit("]")), wanted, options)
+    is_blank = F.trim(F.ltrim("value", F.lit("\ufeff")), F.lit(" \t\r")) == ""
+    parsed = lines.where(~is_blank).select(
         "value",
         _file_name().alias(FILE),
         (_repaired(F.col("value")) != F.col("value")).alias(REPAIRED),
-        objects[0].alias("object"),
-        ((F.size(objects) != 1) | objects[0].isNull() | ~F.rtrim(line).endswith("}")).alias("is_bad"),
+        F.get(objects, F.lit(0)).alias("object"),
+        ((F.size(objects) != 1) | F.get(objects, F.lit(0)).isNull() | ~line.endswith("}")).alias("is_bad"),
     )
     parsed = parsed.withColumn("is_bad", F.coalesce("is_bad", F.lit(True)))
     _require_json_objects(parsed, columns)

@@ -13,7 +13,7 @@ class ScorerSettings(DocumentSettings):
     """A model, a mask, and a table of documents."""
 
     model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
-    mask_id: str | None = Field(None, description="a mask of head_masks; by default the newest of this model")
+    mask_id: str | None = Field(None, description="a mask of head_masks; needed where several were detected")
     heads_file: str | None = Field(None, description="a text file with a layer,head line for each head to mask")
     mask_mode: Literal["uniform", "zero"] = Field("uniform", description="equal weights over the past, or no output")
     window: int = Field(4096, ge=4, description="longest piece of a document read at once, in tokens")

@@ -17,7 +17,7 @@ from udfs.head_mask import check_heads, mask_identity, read_heads_file
 from udfs.paired import SCORING_VERSION
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, Row, SparkSession
 
     from jobs.scorer_settings import ScorerSettings
     from schemas.contract import TableContract
@@ -84,32 +84,49 @@ def resolve_scorer(settings: ScorerSettings, spark: SparkSession, namespace: Nam
 def choose_heads(
     spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None, heads_file: str | None
 ) -> tuple[Head, ...]:
-    """The heads of the mask with this id, or of the file, or of the newest mask of this model.
+    """The heads of the mask with this id, or of the file, or of the only mask that was detected for this model.
 
-    Raises ValueError for both at once, for a mask that is missing or of another model, and for heads that the
-    model does not have.
+    Raises ValueError for both at once, for a mask that is missing or of another model, where none is named and several
+    were detected, and for heads that the model does not have.
     """
     if mask_id and heads_file:
         raise ValueError(f"--mask-id {mask_id} and --heads-file {heads_file} both name a mask; give one of them")
     if heads_file:
         heads = read_heads_file(heads_file)
     else:
-        masks = namespace.read(spark, head_masks.TABLE)
-        wanted = masks.mask_id == mask_id if mask_id else masks.model_id == checkpoint.model_id
-        row = masks.filter(wanted).orderBy(masks.created_at.desc(), masks.mask_id).first()
-        if row is None:
-            missing = f"mask {mask_id!r}" if mask_id else f"mask of {checkpoint.model_id}"
-            raise ValueError(
-                f"namespace {namespace} has no {missing}; detect the heads first: "
-                f"attention-influence detect-heads --model {checkpoint.name}"
-            )
-        if row["model_id"] != checkpoint.model_id:
-            raise ValueError(
-                f"mask {mask_id} is of {row['model_id']}, not of {checkpoint.model_id}; name one of its own"
-            )
-        heads = [(head["layer"], head["head"]) for head in row["heads"]]
+        mask = _find_mask(namespace.read(spark, head_masks.TABLE), namespace, checkpoint, mask_id)
+        heads = [(head["layer"], head["head"]) for head in mask["heads"]]
     check_heads(heads, checkpoint.model_id, checkpoint.num_layers, checkpoint.num_heads)
     return tuple(sorted(heads))
+
+
+def _find_mask(masks: DataFrame, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None) -> Row:
+    is_wanted = masks.mask_id == mask_id if mask_id else masks.model_id == checkpoint.model_id
+    found = masks.filter(is_wanted).orderBy("created_at", "mask_id").collect()
+    if not mask_id:
+        # One of a file is somebody's experiment, unless there is no other.
+        found = [row for row in found if row["detection_id"]] or found
+    if not found:
+        missing = f"mask {mask_id!r}" if mask_id else f"mask of {checkpoint.model_id}"
+        raise ValueError(
+            f"namespace {namespace} has no {missing}; detect the heads first: "
+            f"attention-influence detect-heads --namespace {namespace} --model {checkpoint.name}"
+        )
+    if len(found) > 1:
+        listed = "".join(
+            f"\n  {row['mask_id']}  {len(row['heads'])} heads, "
+            f"{'of a file' if row['top_fraction'] is None else 'the top {:g}'.format(row['top_fraction'])}, "
+            f"since {row['created_at']:%Y-%m-%d %H:%M}"
+            for row in found
+        )
+        raise ValueError(
+            f"namespace {namespace} has several masks of {checkpoint.model_id}; name one with --mask-id:{listed}"
+        )
+    if found[0]["model_id"] != checkpoint.model_id:
+        raise ValueError(
+            f"mask {mask_id} is of {found[0]['model_id']}, not of {checkpoint.model_id}; name one of its own"
+        )
+    return found[0]
 
 
 def choose_dtype(spark: SparkSession, asked: str) -> str:

@@ -3,8 +3,8 @@
 #
 # Reads the tables of a namespace and asks the questions to ask before any score is used: which heads are masked,
 # which documents come out on top, and how far the score is only a matter of length or of an easy text. Run the cells
-# in any editor that knows `# %%`, or the whole file: `python notebooks/explore_scores.py ./demo_data`. Scores of
-# different scorers do not compare: where there are several, name one after the namespace.
+# in any editor that knows `# %%`, or the whole file: `.venv/bin/python notebooks/explore_scores.py ./demo_data`. Scores
+# of different scorers do not compare: where there are several, name one after the namespace.
 
 # %%
 import sys

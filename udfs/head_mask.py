@@ -18,7 +18,7 @@ def read_heads_file(path: str | Path) -> list[Head]:
     Raises ValueError for a file that is missing or empty, a line of another form, and a head named twice.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"heads file {path} cannot be read: {error}; detect-heads --heads-file writes one") from error
     heads: list[Head] = []
@@ -41,11 +41,16 @@ def read_heads_file(path: str | Path) -> list[Head]:
 
 
 def write_heads_file(path: str | Path, heads: Iterable[Head], header: str) -> None:
-    """Write header as a comment, then a `layer,head` line for each head, in order."""
+    """Write header as a comment, then a `layer,head` line for each head, in order; ValueError where that fails."""
     lines = [f"# {header}", *(f"{layer},{head}" for layer, head in sorted(heads))]
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    target = Path(path).expanduser()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"heads file {path} cannot be written: {error}; head_masks has the mask all the same"
+        ) from error
 
 
 def check_heads(heads: Iterable[Head], model_id: str, num_layers: int, num_heads: int) -> None:

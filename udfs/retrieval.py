@@ -126,7 +126,7 @@ def select_retrieval_heads(scores: Mapping[Head, float], top_fraction: float) ->
     if num_copying < num_heads:
         raise ValueError(
             f"--top-fraction {top_fraction} asks for {num_heads} heads, but only {num_copying} of {len(scores)} copied "
-            f"anything; use --top-fraction {num_copying / len(scores):.4f} or less, or more probes"
+            f"anything; use --top-fraction {math.floor(1e4 * num_copying / len(scores)) / 1e4} or less, or more probes"
         )
     ranked = sorted(scores, key=lambda head: (-scores[head], head))
     return sorted(ranked[:num_heads])

@@ -8,7 +8,7 @@ select
     count_if(has_other_text) as num_other_text,
     count_if(has_other_domain) as num_other_domain,
     sum(num_repaired) as num_repaired,
-    count_if(doc_id is null or doc_id = '') as num_without_id
+    coalesce(sum(num_rows) filter (where doc_id is null or doc_id = ''), 0) as num_without_id
 from compared
 group by domain
 order by domain

@@ -65,8 +65,10 @@ def test_ids_that_repeat_are_an_error_that_shows_some_and_writes_nothing(spark, 
 
 
 def test_ids_that_are_null_or_empty_are_an_error(spark, namespace, tmp_path):
-    path = write_lines(tmp_path / "docs.jsonl", {"id": None, "text": "a"}, {"id": "", "text": "b"}, {"id": 1})
-    with pytest.raises(ValueError, match="'id' is null or empty in 2 documents; nothing was written"):
+    path = write_lines(
+        tmp_path / "docs.jsonl", {"id": None, "text": "a"}, {"text": "b"}, {"id": "", "text": "b"}, {"id": 1}
+    )
+    with pytest.raises(ValueError, match="'id' is null or empty in 3 documents; nothing was written"):
         run(spark, namespace, path, doc_id_column="id")
 
 

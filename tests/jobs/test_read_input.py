@@ -8,7 +8,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from jobs.read_input import InputColumns, detect_format, list_files, read_input
+from jobs.read_input import InputColumns, count_hidden, detect_format, list_files, read_input
 
 PLAIN = InputColumns(fixed_domain="d")
 WITH_ID = InputColumns(doc_id="id", fixed_domain="d")
@@ -27,6 +27,7 @@ LINES: list[tuple[bytes, str | None, bool]] = [
     (b'{"id": "j", "text": "\\\\\\ud800 and \\ud800\\ud83d\\ude00"}', "\\\ufffd and \ufffd\U0001f600", True),
     (b'{"id": "k", "text": "bytes \xff\xfe"}', "bytes \ufffd\ufffd", True),
     (b'  {"id": "l", "text": "spaces round it"}  ', "spaces round it", False),
+    (b'\t{"id": "tabs", "text": "tabs round it"}\t', "tabs round it", False),
     (b'\xef\xbb\xbf{"id": "m", "text": "byte order mark"}', "byte order mark", False),
     (b'{"text": "line \xe2\x80\xa8 separator", "id": "n", "more": {"a": [1]}}', "line \u2028 separator", False),
     (b'{"id": "o"}', None, False),
@@ -67,7 +68,7 @@ def read(spark, path, file_format, columns=PLAIN):
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 def test_every_line_of_json_is_a_document_whatever_it_holds(spark, tmp_path, suffix):
     path = tmp_path / f"lines.jsonl{suffix}"
-    path.write_bytes(compress(b"\n".join(line for line, _, _ in LINES) + b"\r\n\n  \n", suffix))
+    path.write_bytes(compress(b"\n".join(line for line, _, _ in LINES) + b"\r\n\n  \n\t\n\xef\xbb\xbf\n", suffix))
     found = {row["doc_id"]: row for row in read(spark, path, "jsonl", WITH_ID).collect()}
     assert len(found) == len(LINES)
     for line, text, was_repaired in LINES:
@@ -76,6 +77,12 @@ def test_every_line_of_json_is_a_document_whatever_it_holds(spark, tmp_path, suf
         assert found[doc_id]["was_repaired"] == was_repaired, doc_id
         assert found[doc_id]["source"] == str(path)
         assert found[doc_id]["domain"] == "d"
+
+
+def test_a_string_longer_than_jackson_likes_is_a_document(spark, tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"text": "' + b"x" * 21_000_000 + b'"}\n')
+    assert [row[0] for row in read(spark, path, "jsonl").selectExpr("length(text)").collect()] == [21_000_000]
 
 
 def test_every_member_of_a_compressed_file_is_read(spark, tmp_path):
@@ -146,6 +153,27 @@ def test_parquet_keeps_null_empty_and_binary_text_and_the_folders_that_it_is_par
         ("b", "", "de", False),
         ("c", "bytes \ufffd \0", "fr", True),
     }
+
+
+def test_parquet_in_folders_below_is_read_and_a_mixture_that_spark_would_read_in_part_is_refused(spark, tmp_path):
+    for folder in ("docs", "docs/deep/er"):
+        spark.createDataFrame([(folder,)], "text string").write.mode("append").parquet(str(tmp_path / folder))
+    assert texts(read(spark, tmp_path / "docs", "parquet")) == [(True, "docs"), (True, "docs/deep/er")]
+    assert texts(read(spark, tmp_path / "docs" / "*" / "er", "parquet")) == [(True, "docs/deep/er")]
+    spark.createDataFrame([("en",)], "text string").write.parquet(str(tmp_path / "docs" / "lang=en"))
+    with pytest.raises(ValueError, match=r"files in folders such as lang=en and others beside these"):
+        read(spark, tmp_path / "docs", "parquet")
+    assert texts(read(spark, tmp_path / "docs" / "lang=en", "parquet")) == [(True, "en")]
+
+
+def test_files_that_spark_passes_over_are_counted(spark, tmp_path):
+    for name in ("a.md", "_index.md", ".git/config", "_posts/b.md", "deep/_c.md", "_SUCCESS", ".a.md.crc", "x=1/d.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("text")
+    assert len(texts(read(spark, tmp_path, "text"))) == 2
+    assert count_hidden(str(tmp_path)) == 4
+    with pytest.raises(ValueError, match=r"holds no file, and 1 whose names, or folders' names, begin with _ or a dot"):
+        detect_format(spark, str(tmp_path / "_posts"))
 
 
 def test_parquet_files_of_different_columns_are_read_by_all_of_them(spark, tmp_path):

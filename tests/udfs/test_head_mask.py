@@ -28,6 +28,11 @@ def test_a_heads_file_is_a_comment_and_a_line_for_each_head(tmp_path: Path) -> N
     assert path.read_text() == "# SmolLM2, 3 heads\n2,9\n2,10\n18,6\n"
 
 
+def test_a_heads_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"heads file .* cannot be written: .*head_masks has the mask all the same"):
+        write_heads_file(tmp_path, [(18, 6)], header="a folder")
+
+
 @pytest.mark.parametrize("text", ["1,2\n", " 1 , 2 \r\n", "# heads\n\n1,2 # the best\n\n", "1,2", "\ufeff1,2\n"])
 def test_blanks_comments_and_line_ends_do_not_matter(text: str, tmp_path: Path) -> None:
     path = tmp_path / "heads.txt"

@@ -154,6 +154,13 @@ def test_no_heads_are_picked_among_those_that_copied_nothing() -> None:
         select_retrieval_heads(SCORES, 1.0)
 
 
+def test_the_share_that_the_error_advises_is_accepted() -> None:
+    scores = {(0, head): 0.5 if head < 17 else 0.0 for head in range(270)}
+    with pytest.raises(ValueError, match=r"use --top-fraction 0\.0629 or less"):
+        select_retrieval_heads(scores, 1.0)
+    assert len(select_retrieval_heads(scores, 0.0629)) == 17
+
+
 @pytest.mark.parametrize("top_fraction", [0, -0.1, 1.5])
 def test_a_top_fraction_that_is_no_share_is_an_error(top_fraction: float) -> None:
     with pytest.raises(ValueError, match="above 0 and at most 1"):
