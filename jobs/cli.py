@@ -40,6 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def console() -> None:
+    """Run main, and end the process where its status is not 0.
+
+    A task of Databricks that runs a wheel calls the entry point and drops what it returns: it would pass for done.
+    """
+    if status := main():
+        sys.exit(status)
+
+
 def run_stage(
     settings_class: type[Settings],
     run: Callable[[Settings, SparkSession], object],

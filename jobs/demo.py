@@ -18,7 +18,6 @@ from jobs.demo_model import demo_model_path
 from jobs.display import plain_table, printable
 from jobs.settings import StageSettings
 from jobs.tables import Namespace
-from udfs.checkpoint import resolve_checkpoint
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -52,6 +51,8 @@ class DemoSettings(StageSettings):
 
 def run(settings: DemoSettings, spark: SparkSession) -> None:
     """Every stage after the other; what is done already is left alone, so that a second run takes seconds."""
+    from udfs.checkpoint import resolve_checkpoint
+
     started = time.monotonic()
     where, model = os.path.expanduser(settings.namespace), settings.model or demo_model_path()
     step(1, "Gather a corpus from what this machine has")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.tables import Namespace, quote_table_name
+from jobs.tables import Namespace, find_table, quote_table_name
 from schemas import corpus
 from schemas.quoting import quote_name
 
@@ -33,18 +33,15 @@ def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentSo
 
     Raises ValueError when there is no such table, and when it lacks a column (naming those it has).
     """
-    from pyspark.errors import AnalysisException
-
     if source.table is None:
         table = namespace.read(spark, corpus.TABLE)
     else:
-        try:
-            table = spark.table(quote_table_name(source.table))
-            columns = table.columns
-        except AnalysisException as error:
+        found = find_table(spark, quote_table_name(source.table))
+        if found is None:
             raise ValueError(
                 f"there is no table {source.table}; --corpus-table names a Delta table, or its path with a /"
-            ) from error
+            )
+        table = found
     columns = table.columns
     for flag, name in (("doc-id", source.doc_id), ("text", source.text), ("domain", source.domain)):
         if name not in columns:

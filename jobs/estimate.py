@@ -157,13 +157,18 @@ def flops_a_token(scorer: Scorer, texts: list[tuple[str, str]]) -> float:
     from udfs.checkpoint import load_tokenizer
     from udfs.flops import useful_flops
 
-    config = AutoConfig.from_pretrained(scorer.checkpoint.path, revision=scorer.checkpoint.revision).get_text_config()
-    tokenizer = load_tokenizer(scorer.checkpoint)
+    checkpoint = scorer.checkpoint
+    config = AutoConfig.from_pretrained(
+        checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
+    ).get_text_config()
+    tokenizer = load_tokenizer(checkpoint)
     lengths = []
     for _, text in texts:
         num_tokens = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
         lengths += [scorer.window] * (num_tokens // scorer.window) + [num_tokens % scorer.window]
     lengths = [length for length in lengths if length > 1]
+    if not lengths:
+        raise ValueError("none of the sampled documents has two tokens; nothing to count operations of")
     return useful_flops(config, min(layer for layer, _ in scorer.heads), lengths) / sum(lengths)
 
 

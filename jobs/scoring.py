@@ -144,14 +144,15 @@ class BatchScorer:
             self._score_buckets(spark, documents, buckets[:middle], transaction)
             self._score_buckets(spark, documents, buckets[middle:], transaction)
             return
-        to_do = self._to_do(spark, of_range).select("doc_id").distinct().collect()
-        self._score_ids(spark, of_range, sorted(row["doc_id"] for row in to_do))
+        # As bytes: not every id is text to Python.
+        to_do = self._to_do(spark, of_range).select(F.col("doc_id").cast("binary")).distinct().collect()
+        self._score_ids(spark, of_range, sorted(bytes(row["doc_id"]) for row in to_do))
 
-    def _score_ids(self, spark: SparkSession, documents: DataFrame, doc_ids: list[str]) -> None:
+    def _score_ids(self, spark: SparkSession, documents: DataFrame, doc_ids: list[bytes]) -> None:
         """Score the documents of these ids, by halves; one that workers fail at, alone, gets a row that says so."""
         # A list of as many literals would take the planner minutes.
-        ids = spark.createDataFrame([(doc_id,) for doc_id in doc_ids], "doc_id string")
-        of_ids = documents.join(ids, on="doc_id", how="left_semi")
+        ids = spark.createDataFrame([(doc_id,) for doc_id in doc_ids], "id_bytes binary")
+        of_ids = documents.join(ids, documents.doc_id.cast("binary") == ids.id_bytes, "left_semi")
         for _ in range(MAX_WORKER_FAILURES if len(doc_ids) == 1 else 1):
             failure = self._commit(spark, of_ids, {})
             if failure == "":

@@ -128,8 +128,9 @@ def _only(pending: DataFrame, documents: DataFrame) -> DataFrame:
     """
     from pyspark.sql import functions as F
 
-    keys = pending.select("doc_id", "text_sha256")
+    # As bytes: not every id is text to Python.
+    keys = pending.select(F.col("doc_id").cast("binary").alias("id_bytes"), "text_sha256")
     # A small table, not a condition that names each: that takes minutes to write down for many.
     fixed = F.broadcast(pending.sparkSession.createDataFrame(keys.collect(), keys.schema))
-    is_same = documents.doc_id.eqNullSafe(fixed.doc_id) & (documents.text_sha256 == fixed.text_sha256)
+    is_same = documents.doc_id.cast("binary").eqNullSafe(fixed.id_bytes) & (documents.text_sha256 == fixed.text_sha256)
     return documents.join(fixed, on=is_same, how="left_semi")

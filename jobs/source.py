@@ -25,7 +25,8 @@ SHRINKING = ("RESTORE", "DELETE", "MERGE", "UPDATE", "TRUNCATE")
 class SourceTable:
     """A table as quoted SQL, its path where it was named by one, and what a Delta table alone has.
 
-    source_id: a hash of its Delta id and the columns that are read, by which one made anew, or read otherwise, is told.
+    source_id: a hash of its Delta id, its place and the columns that are read, by which one made anew, copied file by
+    file (which keeps the id), or read otherwise, is told.
     """
 
     identifier: str
@@ -41,11 +42,11 @@ def find_source(spark: SparkSession, namespace: Namespace, source: DocumentSourc
     identifier = source_name(namespace, source)
     path = identifier[len("delta.`") : -1].replace("``", "`") if identifier.startswith("delta.`") else None
     try:
-        delta_id = spark.sql(f"describe detail {identifier}").collect()[0]["id"]
+        detail = spark.sql(f"describe detail {identifier}").collect()[0]
         version = spark.sql(f"describe history {identifier} limit 1").collect()[0]["version"]
     except (PySparkException, IndexError):
         return SourceTable(identifier, path, None, None)
-    source_id = identity(delta_id, source.doc_id, source.text, source.domain)
+    source_id = identity(detail["id"], detail["location"], source.doc_id, source.text, source.domain)
     return SourceTable(identifier, path, source_id, version)
 
 

@@ -20,6 +20,8 @@ _COMPARED = {
     _NOT_WRITABLE: "what this run writes cannot be written ({reason}); what was scored is kept",
     _GONE: "a file that this run reads is gone ({reason}); what was scored is kept: run this one again",
 }
+# Where Spark itself keeps what it works with, on a disk of an executor or of this machine.
+_OF_SPARK = r"blockmgr-|temp_shuffle_|shuffle_\d+_\d+"
 # Java calls a file that cannot be written not found, too, so the disk comes before the history.
 _STREAM = {
     _NO_SPACE: _MAKE_SPACE,
@@ -38,6 +40,9 @@ _STREAM = {
     ),
     "DELTA_STREAMING_INITIAL_SNAPSHOT_TOO_LARGE": (
         "{source} has more files than a stream can begin with ({reason}); " + RECONCILE
+    ),
+    rf"({_GONE})[^\n]*({_OF_SPARK})": (
+        "a file that Spark itself keeps on a local disk is gone ({reason}); what was scored is kept: run this one again"
     ),
     _GONE + "|failOnDataLoss|DELTA_(TRUNCATED|VERSION_NOT_FOUND|"
     "CANNOT_TIME_TRAVEL|LOG_FILE_NOT_FOUND|VERSIONS_NOT_CONTIGUOUS|STREAMING_TRAILING)": (

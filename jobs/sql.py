@@ -14,6 +14,7 @@ from pydantic_settings import CliPositionalArg
 
 from jobs.cli import run_stage
 from jobs.settings import StageSettings
+from schemas.quoting import quote_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
@@ -76,7 +77,8 @@ def _register(spark: SparkSession, namespace: Namespace) -> tuple[list[str], lis
         readable = {name: table for name, table in opened.items() if table is not None}
         found = with_views(spark, namespace, readable, has_corpus="corpus" in opened)
     for name, table in found.items():
-        table.createOrReplaceTempView(name)
+        # By itself, a name of digits would be a number.
+        table.createOrReplaceTempView(quote_name(name))
     return sorted(found), [name for name in names if name not in found]
 
 

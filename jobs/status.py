@@ -40,7 +40,9 @@ class StatusSettings(StageSettings):
 
     run_id: str | None = Field(None, description="one run, with the classes of its failures")
     limit: int = Field(10, ge=1, description="how many runs to show")
-    watch: bool = Field(False, description="show them again and again until no run is running")
+    watch: bool = Field(
+        False, description="show them again and again until none is running, or has written for 15 minutes"
+    )
     interval: float = Field(10.0, gt=0, description="with --watch: seconds between two looks")
     json_output: bool = Field(False, alias="json", description="print one JSON object a run, one a line")
 
@@ -51,7 +53,9 @@ def run(settings: StatusSettings, spark: SparkSession) -> list[dict[str, Any]]:
     while True:
         found = read_runs(spark, namespace, settings)
         _print(found, settings)
-        if not settings.watch or not any(row["state"] == "running" and not _was_killed(row, found) for row in found):
+        running = [row for row in found if row["state"] == "running"]
+        # A killed one says that it runs for ever.
+        if not settings.watch or all(_seconds_since(row["updated_at"]) > SILENT_SECONDS for row in running):
             return found
         time.sleep(settings.interval)
 
@@ -103,13 +107,6 @@ def _print(found: list[dict[str, Any]], settings: StatusSettings) -> None:
         if row["message"]:
             print(f"  {row['run_id']} failed: {printable(row['message'], 300)}")
     sys.stdout.flush()
-
-
-def _was_killed(run: dict[str, Any], runs: list[dict[str, Any]]) -> bool:
-    """Whether the run has fallen silent, and another of its scorer and source has been started after it."""
-    later = (row for row in runs if row["started_at"] > run["started_at"])
-    resumed = any((row["scorer_id"], row["source"]) == (run["scorer_id"], run["source"]) for row in later)
-    return resumed and _seconds_since(run["updated_at"]) > SILENT_SECONDS
 
 
 def _seconds_since(then: datetime) -> float:

@@ -9,13 +9,13 @@ from typing import Any
 def useful_flops(config: Any, first_masked_layer: int, num_tokens: Iterable[int]) -> float:
     """Operations of both losses of windows of num_tokens tokens each, the shared layers counted once.
 
-    For a Llama-like model: two for each weight and token, and causal attention, in which each token looks at half of
+    For each layer: two for each weight and token, and causal attention, in which each token looks at half of
     its window on average. Whatever else a scorer does, such as reading the lower layers twice, is no use.
     """
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     num_kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     heads, kv_heads = config.num_attention_heads * head_dim, num_kv_heads * head_dim
-    layer_weights = config.hidden_size * (2 * heads + 2 * kv_heads + 3 * config.intermediate_size)
+    layer_weights = config.hidden_size * (2 * heads + 2 * kv_heads) + _mlp_weights(config)
     passes = first_masked_layer + 2 * (config.num_hidden_layers - first_masked_layer)
     total = 0.0
     for length in num_tokens:
@@ -23,3 +23,12 @@ def useful_flops(config: Any, first_masked_layer: int, num_tokens: Iterable[int]
         vocabulary = 2 * config.hidden_size * config.vocab_size * (length - 1)
         total += passes * layer + 2 * vocabulary
     return total
+
+
+def _mlp_weights(config: Any) -> int:
+    """A layer's weights between attention and the next layer: with a gate where the width has Llama's name for it."""
+    hidden: int = config.hidden_size
+    if width := getattr(config, "intermediate_size", None):
+        return 3 * hidden * int(width)
+    widths = (getattr(config, name, None) for name in ("n_inner", "ffn_dim", "ffn_hidden_size"))
+    return 2 * hidden * int(next((width for width in widths if width), 4 * hidden))

@@ -106,12 +106,15 @@ def target_positions(lengths: Tensor, num_positions: int) -> Tensor:
     return torch.arange(1, num_positions, device=lengths.device) < lengths[:, None]
 
 
-def row_sums(losses: Tensor, lengths: Tensor) -> Tensor:
+def row_sums(losses: Tensor, lengths: Tensor, num_unscored: int = 1) -> Tensor:
     """Sums (R,) float64 of the losses (R, T-1) over each row's own tokens; lengths (B,) on the CPU, R a multiple of B.
 
-    A loss that is NaN although its target is real makes the row's sum NaN.
+    num_unscored: tokens at the start of each row that do not count, the first, which has no loss, among them. A loss
+    that is NaN although its target is real makes the row's sum NaN.
     """
-    is_target = target_positions(lengths, losses.shape[1] + 1).repeat(losses.shape[0] // len(lengths), 1)
+    is_target = target_positions(lengths, losses.shape[1] + 1)  # (B, T-1)
+    is_target[:, : num_unscored - 1] = False
+    is_target = is_target.repeat(losses.shape[0] // len(lengths), 1)
     return losses.double().masked_fill(~to_device(is_target, losses.device), 0).sum(1)
 
 

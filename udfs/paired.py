@@ -27,7 +27,7 @@ from udfs.tokenised import Buffer, TextReader, one_ahead
 from udfs.windows import Window, check_window, start_tokens
 
 # Raised whenever a change moves scores: it is part of a scorer's identity.
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 # Tokens in one pass: small enough for a CPU's cache and memory, large enough to fill a GPU.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # Enough windows to sort by length before batching, few enough to hold. The first buffers are smaller, each twice the
@@ -242,7 +242,7 @@ class PairedScorer:
     def _sums(self, batch: Sequence[Window], *, packed: bool) -> Tensor:
         """Sums (2, B) of the losses of each window, base and masked, in nats: float32 losses, added in float64."""
         losses, lengths = self._packed_losses(batch) if packed else self._padded_losses(batch)
-        return row_sums(losses, lengths).view(2, len(batch))
+        return row_sums(losses, lengths, batch[0].num_unscored).view(2, len(batch))
 
     def _packed_losses(self, batch: Sequence[Window]) -> tuple[Tensor, Tensor]:
         """(losses (2B, T-1), lengths (B,)) of windows behind one another in one row of N tokens."""

@@ -61,8 +61,11 @@ class TextReader:
             return DocumentScore("empty"), 0
         try:
             token_ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        except (ValueError, TypeError, RuntimeError) as error:
-            # A lone surrogate, for one, is a Python string but no Unicode text.
+        except BaseException as error:
+            # A lone surrogate, for one, is a Python string but no Unicode text. What is written in Rust raises bare
+            # Exceptions, and panics with what is not even one.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             return failed(type(error).__name__, f"the text cannot be tokenised: {error}"), 0
         if len(token_ids) < 2:
             return DocumentScore("too_short", num_tokens=len(token_ids)), 0

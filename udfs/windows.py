@@ -8,15 +8,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Window:
-    """One window of a document: the token ids the model reads, the special ones at its start included."""
+    """One window of a document: the token ids the model reads, the special ones at its start included.
+
+    num_unscored: tokens at its start whose loss does not count: the first, which has nothing to be predicted from, and
+    all special ones, which are no text.
+    """
 
     document: int
     token_ids: list[int]
+    num_unscored: int = 1
 
     @property
     def num_predicted_tokens(self) -> int:
-        """Tokens that have a predecessor to be predicted from."""
-        return len(self.token_ids) - 1
+        """Tokens whose loss counts."""
+        return len(self.token_ids) - self.num_unscored
 
 
 def start_tokens(tokenizer: Any) -> list[int]:
@@ -48,4 +53,5 @@ def text_windows(document: int, token_ids: list[int], start: list[int], window: 
     """
     size = window - len(start)
     pieces = (start + token_ids[begin : begin + size] for begin in range(0, len(token_ids), size))
-    return [Window(document, piece) for piece in pieces if len(piece) > 1]
+    num_unscored = max(1, len(start))
+    return [Window(document, piece, num_unscored) for piece in pieces if len(piece) > num_unscored]

@@ -40,6 +40,17 @@ def test_an_unknown_stage_is_answered_with_the_nearest(capsys):
     assert capsys.readouterr().err == ("attention-influence: error: there is no stage 'scor'; did you mean score?\n")
 
 
+def test_the_installed_program_ends_the_process_where_a_stage_failed_whoever_calls_it(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["attention-influence", "scor"])
+    with pytest.raises(SystemExit) as ended:
+        cli.console()
+    assert ended.value.code == 2
+    monkeypatch.setattr(sys, "argv", ["attention-influence", "--version"])
+    cli.console()
+    assert capsys.readouterr().out.startswith("attention-influence ")
+    assert 'attention-influence = "jobs.cli:console"' in (ROOT / "pyproject.toml").read_text()
+
+
 def test_a_value_error_is_a_message_without_a_traceback(capsys):
     assert status_of(ValueError("--name is 'x'; take another")) == 2
     assert capsys.readouterr().err == "attention-influence toy: error: --name is 'x'; take another\n"

@@ -94,6 +94,26 @@ def test_a_commit_is_one_file_although_its_documents_are_scored_in_several_tasks
     assert {row["error_message"] for row in written.collect()} == {"0", "1", "2", "3"}
 
 
+def test_ids_that_are_no_text_are_scored_one_by_one_and_by_a_limit(
+    spark: SparkSession, namespace: str, score: Score, tiny_model_folder: str, heads_file: str
+) -> None:
+    add_documents(spark, namespace, documents(3))
+    spark.sql(f"update {corpus_table(namespace)} set doc_id = cast(x'646f63ff' as string) where doc_id = 'doc-001'")
+    # By id it is the last; with both others scored, a limit has nothing else to take.
+    assert [score(limit=limit)["num_documents"] for limit in (2, 1, 1)] == [2, 1, 0]
+    settings = ScoreSettings(
+        namespace=namespace, model=tiny_model_folder, heads_file=heads_file, window=WINDOW, mask_mode="zero"
+    )
+    place = Namespace.parse(namespace)
+    texts = read_documents(spark, place, settings.document_source())
+    scorer = resolve_scorer(settings, spark, place)
+    log = RunLog(spark, place, scorer.scorer_id, "source")
+    with progress("Scoring") as bar:
+        BatchScorer(place, scoring_plan(settings, spark, scorer), log, bar)._score_ids(spark, texts, [b"doc\xff"])
+    assert log.num_documents == 1
+    assert place.read(spark, scores.TABLE).filter("hex(doc_id) = '646F63FF'").count() == 2
+
+
 def test_the_more_tasks_there_are_the_more_a_stream_reads_at_once(
     spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:

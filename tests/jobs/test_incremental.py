@@ -195,6 +195,28 @@ def test_another_column_of_the_same_table_is_another_source(
     assert score(corpus_table=path)["num_documents"] == 0
 
 
+def test_a_copy_of_a_tables_files_is_another_source(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path
+) -> None:
+    one, copy = str(tmp_path / "one"), str(tmp_path / "copy")
+
+    def add(path: str, texts: dict[str, str]) -> None:
+        rows = spark.createDataFrame(
+            [(doc_id, "x", text) for doc_id, text in texts.items()], "doc_id string, domain string, text string"
+        )
+        rows.write.format("delta").mode("append").save(path)
+
+    add(one, documents(2))
+    assert score(corpus_table=one)["num_documents"] == 2
+    shutil.copytree(one, copy)
+    add(copy, documents(1, first=2))
+    add(one, documents(1, first=3))
+    # Both are at version 1 of a table with the same id.
+    assert score(corpus_table=copy)["num_documents"] == 1
+    assert score(corpus_table=one)["num_documents"] == 1
+    assert sorted(scores_by_id(spark, namespace)) == sorted(documents(4))
+
+
 def test_a_history_that_was_vacuumed_away_is_a_clear_error(spark: SparkSession, namespace: str, score: Score) -> None:
     add_documents(spark, namespace, documents(2))
     score()

@@ -173,7 +173,7 @@ def test_files_that_spark_passes_over_are_counted(spark, tmp_path):
     assert len(texts(read(spark, tmp_path, "text"))) == 2
     assert count_hidden(str(tmp_path)) == 4
     with pytest.raises(ValueError, match=r"holds no file, and 1 whose names, or folders' names, begin with _ or a dot"):
-        detect_format(spark, str(tmp_path / "_posts"))
+        detect_format(spark, str(tmp_path / "deep"))
 
 
 def test_parquet_files_of_different_columns_are_read_by_all_of_them(spark, tmp_path):

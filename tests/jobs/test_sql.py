@@ -129,6 +129,12 @@ def test_a_view_of_a_table_that_is_gone_stops_no_query_of_the_others(spark, tmp_
         spark.sql("drop database broken cascade")
 
 
+def test_a_table_whose_name_is_a_number_has_to_be_quoted_and_stops_no_query(spark, namespace, capsys):
+    spark.range(3).write.format("delta").save(f"{namespace}/2024")
+    sql.run(SqlSettings(query="select count(*) as n from `2024`", namespace=namespace), spark)
+    assert capsys.readouterr().out == "n\n3\n"
+
+
 def test_views_of_one_namespace_do_not_stay_for_the_next(spark, filled, namespace):
     sql.run(SqlSettings(query="select 1", namespace=filled), spark)
     with pytest.raises(ValueError, match="TABLE_OR_VIEW_NOT_FOUND"):

@@ -49,8 +49,10 @@ class Oracle:
             if len(ids) < 2:
                 continue
             windows += 1
-            base += next_token_losses(self.base, ids)
-            masked += next_token_losses(self.masked, ids)
+            # Special tokens are no text: a second one is predicted, but not counted.
+            skipped = max(0, len(self.start) - 1)
+            base += next_token_losses(self.base, ids)[skipped:]
+            masked += next_token_losses(self.masked, ids)[skipped:]
         base_loss, masked_loss = math.fsum(base) / len(base), math.fsum(masked) / len(masked)
         return Expected(
             num_tokens=len(token_ids),

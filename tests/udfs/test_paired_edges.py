@@ -9,7 +9,7 @@ import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
 
-from tests.udfs.cases import SOME_HEADS, WINDOW, assert_as_expected, assert_same
+from tests.udfs.cases import SOME_HEADS, TEXTS, WINDOW, assert_as_expected, assert_same
 from tests.udfs.conftest import BOS, CONTROL_WORD, SENTENCES, byte_level_tokenizer
 from tests.udfs.models import VOCAB_SIZE, tiny_model
 from tests.udfs.oracle import Head, Oracle
@@ -40,6 +40,19 @@ def test_a_text_of_one_token_is_too_short(bos: bool, llama: Any) -> None:
 def test_two_tokens_are_enough(bos: bool, llama: Any) -> None:
     (score,) = PairedScorer(llama, byte_level_tokenizer(bos=bos), SOME_HEADS, window=WINDOW).score(["ab"])
     assert (score.status, score.num_tokens, score.num_predicted_tokens) == ("scored", 2, 1 + bos)
+
+
+def test_special_tokens_at_the_start_are_read_and_never_scored(llama: Any) -> None:
+    tokenizer = byte_level_tokenizer(bos=True)
+    ids = tokenizer.convert_tokens_to_ids([BOS, CONTROL_WORD])
+    template = TemplateProcessing(
+        single=f"{BOS} {CONTROL_WORD} $A", special_tokens=[(BOS, ids[0]), (CONTROL_WORD, ids[1])]
+    )
+    tokenizer._tokenizer.post_processor = template
+    oracle = Oracle(llama, tokenizer, SOME_HEADS, "uniform", WINDOW, start=ids)
+    scores = PairedScorer(llama, tokenizer, SOME_HEADS, window=WINDOW).score(TEXTS)
+    assert_as_expected(scores, oracle, TEXTS)
+    assert all(score.num_predicted_tokens == score.num_tokens for score in scores)
 
 
 def test_nul_bytes_are_text(llama: Any, tiny_tokenizer: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.udfs.conftest import SENTENCES
+from udfs.document_score import DocumentScore
 from udfs.tokenised import TextReader, one_ahead
 
 
@@ -69,3 +70,30 @@ def test_a_large_batch_fills_several_buffers_of_the_sizes_that_are_asked_for(tin
     assert len(buffers[0].documents) == 1
     assert all(9 <= sum(buffer.num_tokens) < 9 + 8 for buffer in buffers[1:-1])
     assert sum(len(buffer.documents) for buffer in buffers) == 60
+
+
+class PanicException(BaseException):
+    """As a panic of Rust arrives in Python."""
+
+
+@pytest.mark.parametrize("error", [Exception("unk_id is missing"), PanicException("Onig: regex search error")])
+def test_whatever_a_tokenizer_raises_is_the_failure_of_that_text_alone(error: BaseException) -> None:
+    def tokenizer(text: str, **_: Any) -> dict[str, list[int]]:
+        if "~" in text:
+            raise error
+        return {"input_ids": [1, 2, 3]}
+
+    (buffer,) = TextReader(tokenizer, [], 16, 99).buffers([["good", "a ~", "good"]], lambda _: 100)
+    first, second, third = buffer.documents
+    assert isinstance(second, DocumentScore)
+    assert (second.status, second.error_class) == ("failed", type(error).__name__)
+    assert isinstance(first, list)
+    assert isinstance(third, list)
+
+
+def test_an_interrupt_is_no_texts_failure() -> None:
+    def tokenizer(_text: str, **_: Any) -> dict[str, list[int]]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(TextReader(tokenizer, [], 16, 99).buffers([["good"]], lambda _: 100))
