@@ -26,6 +26,7 @@ def own_checkpoint(folder: Path) -> Path:
     return metadata.parent
 
 
+@pytest.mark.faults
 def test_scorers_sources_and_namespaces_may_share_a_folder_for_checkpoints(
     spark: SparkSession, namespace: str, score: Score, tmp_path: Path
 ) -> None:
@@ -69,6 +70,7 @@ def change_scores(spark: SparkSession, namespace: str) -> None:
     spark.sql(f"delete from {Namespace.parse(namespace).identifier('scores')} where doc_id = 'doc-001'")
 
 
+@pytest.mark.faults
 def test_a_new_scorer_does_not_mind_that_scores_of_others_were_deleted(
     spark: SparkSession, namespace: str, score: Score
 ) -> None:
@@ -79,6 +81,7 @@ def test_a_new_scorer_does_not_mind_that_scores_of_others_were_deleted(
     assert score(mask_mode="zero")["num_documents"] == 0
 
 
+@pytest.mark.faults
 def test_scores_that_were_deleted_are_noticed_without_the_rows_of_the_runs(
     spark: SparkSession, namespace: str, score: Score
 ) -> None:
@@ -93,6 +96,7 @@ def test_scores_that_were_deleted_are_noticed_without_the_rows_of_the_runs(
     assert score()["num_documents"] == 0
 
 
+@pytest.mark.faults
 def test_scores_that_were_deleted_are_noticed_however_many_commits_ago(
     spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +109,7 @@ def test_scores_that_were_deleted_are_noticed_however_many_commits_ago(
         score()
 
 
+@pytest.mark.faults
 def test_the_history_of_scores_is_read_back_to_the_last_run_and_no_further(
     spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
