@@ -76,8 +76,7 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.scored import known_domains
     from jobs.selection_rule import require_known_domains
     from jobs.tables import Namespace
-    from schemas import mixture, mixture_runs, scores, selections
-    from schemas.identity import identity
+    from schemas import mixture, mixture_runs, scores
 
     namespace = Namespace.parse(settings.namespace)
     selection = choose_selection(namespace, spark, settings.selection_id)
@@ -85,16 +84,8 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
         known = known_domains(spark, namespace, selection["scorer_id"], settings.document_source())
         require_known_domains("--domain-share", settings.domain_share, known)
     parts, versions = read_parts(spark, namespace, settings, selection)
-    # The identity has the selection beside them, whether it was named or is the only one.
-    asked = json.dumps(
-        settings.model_dump(exclude={"namespace", "config", "json_output", "selection_id"}), sort_keys=True
-    )
-    # A selection's rows follow from its id, whatever else has been selected since.
-    others = {name: version for name, version in versions.items() if name != selections.TABLE.name}
     now = datetime.now(UTC)
-    # A table without versions may have other rows next time: what is made of it is a mix of its own.
-    unversioned = [str(now)] if None in others.values() else []
-    mixture_id = identity(selection["selection_id"], asked, json.dumps(others, sort_keys=True), *unversioned)
+    asked, mixture_id = _identity(settings, selection, versions, now)
     with ExitStack() as stack:
         # No part has more documents than there are scores, which Delta counts without reading them.
         stack.enter_context(enough_tasks(spark, namespace.read(spark, scores.TABLE).count()))
@@ -130,6 +121,24 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     found = {"mixture_id": mixture_id, **selection, "namespace": settings.namespace, "parts": held}
     report(settings, found)
     return found
+
+
+def _identity(
+    settings: MixSettings, selection: dict[str, str], versions: dict[str, int | None], now: datetime
+) -> tuple[str, str]:
+    """(the settings that decide what is mixed, as JSON; the mix's id, by them and what was read)."""
+    from schemas import selections
+    from schemas.identity import identity
+
+    # The identity has the selection beside them, whether it was named or is the only one.
+    asked = json.dumps(
+        settings.model_dump(exclude={"namespace", "config", "json_output", "selection_id"}), sort_keys=True
+    )
+    # A selection's rows follow from its id, whatever else has been selected since.
+    others = {name: version for name, version in versions.items() if name != selections.TABLE.name}
+    # A table without versions may have other rows next time: what is made of it is a mix of its own.
+    unversioned = [str(now)] if None in others.values() else []
+    return asked, identity(selection["selection_id"], asked, json.dumps(others, sort_keys=True), *unversioned)
 
 
 def report(settings: MixSettings, found: dict[str, Any]) -> None:
