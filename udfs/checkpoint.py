@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from udfs.architectures import check_architecture, max_exact_window
+from udfs.precision import multiply_in_full
 
 HUB_ID = re.compile(r"^\w[\w.-]*(/\w[\w.-]*)?$")
 CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel")
@@ -103,7 +104,11 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
 
 
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
-    """The checkpoint's causal language model in eval mode, without gradients, on device in dtype."""
+    """The checkpoint's causal language model in eval mode, without gradients, on device in dtype.
+
+    From here on, the process multiplies in full: see multiply_in_full.
+    """
+    multiply_in_full()
     model = _load_whole(
         checkpoint.name,
         pretrained_model_name_or_path=checkpoint.path,

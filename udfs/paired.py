@@ -6,7 +6,6 @@ import inspect
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from udfs.document_score import DocumentScore, failed, scored
 from udfs.exactness import TOLERANCES, verify_exact
 from udfs.head_mask import check_heads
 from udfs.loss import VocabularyHead, next_token_losses, row_sums
+from udfs.memory import is_out_of_memory
 from udfs.packing import Packing, pack, unpack
 from udfs.precision import add_in_float32, in_float32, product_dtype
 from udfs.tokenised import Buffer, TextReader, one_ahead
@@ -141,9 +141,9 @@ class PairedScorer:
                 raise ValueError("a window's losses change with the window before it")
             if not torch.allclose(found, padded, rtol=tolerance):
                 raise ValueError(f"losses of {found.tolist()} instead of {padded.tolist()}")
-        except torch.OutOfMemoryError:
-            raise
         except (ImportError, RuntimeError, AttributeError, TypeError, LookupError, ValueError, AssertionError) as error:
+            if isinstance(error, RuntimeError) and is_out_of_memory(error):
+                raise
             # A GPU that lacks the kernel, a model that reads the mask: padding costs speed and nothing else.
             warnings.warn(f"batches are padded, since windows cannot be packed: {str(error)[:200]}", stacklevel=2)
             return False
@@ -195,8 +195,12 @@ class PairedScorer:
             budget = self.max_batch_tokens
             again: list[WindowLosses | None] = [None] * len(overflown)
             # Without room for float32 weights they count as windows that do not fit.
-            with suppress(torch.OutOfMemoryError), in_float32(self.model):
-                again = self._passes([windows[index] for index in overflown], packed=False)
+            try:
+                with in_float32(self.model):
+                    again = self._passes([windows[index] for index in overflown], packed=False)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
             # What did not fit in float32 says nothing of 16 bits.
             self.max_batch_tokens = budget
             for index, found in zip(overflown, again, strict=True):
@@ -231,8 +235,9 @@ class PairedScorer:
         """The batch's sums, or None when it does not fit in memory."""
         try:
             return self._sums(batch, packed=packed)
-        except torch.OutOfMemoryError:
-            pass
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
         # Only here, where the error no longer holds the tensors of the pass that failed.
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

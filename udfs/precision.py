@@ -40,6 +40,17 @@ def add_in_float32(model: Any) -> None:
                 parameter.data = parameter.data.float()
 
 
+def multiply_in_full() -> None:
+    """Let this process multiply float32 numbers as they are, and add 16-bit products in float32.
+
+    An image or an environment variable may have said otherwise. TF32 has 11 bits: it rounds the positions beyond 2,048
+    that rotary embeddings multiply, and what is read again in float32. Sums in 16 bits change with a batch's size.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
 def product_dtype(model: Any) -> torch.dtype:
     """The number format of the model's matrix products: its narrowest."""
     dtype: torch.dtype = min((parameter.dtype for parameter in model.parameters()), key=lambda found: found.itemsize)

@@ -195,13 +195,14 @@ def _head(arguments: argparse.Namespace) -> str:
     )
     machine_line = f"{facts['device']}, {facts['threads']} threads on {facts['cores']} cores"
     versions = f"Python {facts['python']}, torch {facts['torch']}, transformers {facts['transformers']}"
+    order = "their rounds alternate" if arguments.device == "cpu" else "one after the other, for the GPU's memory"
     return f"""# How fast documents are scored
 
 Written by `make bench` (`python -m tests.benchmarks`) on {facts["date"]}. {machine_line}; {versions};
 {facts["batch_tokens"]:,} tokens in a pass. Peak: {peaks}.
 
-Every contender scores the same texts, tokenising included, in a process of its own; they run in turn, {facts["rounds"]}
-rounds. *tokens/s* are document tokens, no padding, with both losses: the median, then the slowest and fastest round.
+Every contender scores the same texts, tokenising included, in a process of its own, {facts["rounds"]} rounds; {order}.
+*tokens/s* are document tokens, no padding, with both losses: the median, then the slowest and fastest round.
 *of (3)* is the median over the rounds of its speed over that of the fair baseline. *TFLOP/s* and *MFU* count what
 the cheapest exact way needs, the same for all: layers below the first masked one once, causal attention by half.
 *memory* is the process's largest, its mapped weights included (on a GPU what torch allocated). *start* is apart from

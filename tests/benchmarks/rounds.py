@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from tests.benchmarks.workloads import Workload
+from udfs.precision import multiply_in_full
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,14 @@ class Timing:
 
 
 def run_rounds(
+    contenders: list[Contender], workload: Workload, num_rounds: int, num_threads: int, say: Callable[[str], None]
+) -> list[Timing]:
+    """One Timing a contender. On a CPU their rounds alternate; a GPU's memory holds one contender at a time."""
+    groups = [[contender] for contender in contenders] if workload.device == "cuda" else [contenders]
+    return [timing for group in groups for timing in _in_turn(group, workload, num_rounds, num_threads, say)]
+
+
+def _in_turn(
     contenders: list[Contender], workload: Workload, num_rounds: int, num_threads: int, say: Callable[[str], None]
 ) -> list[Timing]:
     """One Timing a contender; the order turns by one from round to round. Whoever fails is left out from there on."""
@@ -108,6 +117,7 @@ def _ask(timing: Timing, process: Any, connection: Connection, command: str | No
 
 def _serve(connection: Connection, contender: Contender, workload: Workload, num_threads: int) -> None:
     torch.set_num_threads(num_threads)
+    multiply_in_full()
     try:
         begin = time.perf_counter()
         score = contender.load(workload)
@@ -117,14 +127,15 @@ def _serve(connection: Connection, contender: Contender, workload: Workload, num
         if len(workload.texts) > 1:
             score(workload.texts[:3])
         connection.send(("done", time.perf_counter() - begin))
+        if workload.device == "cuda":
+            # What loading took, random weights in float32 among it, is not the scorer's memory.
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
         while connection.recv() == "score":
             begin = time.perf_counter()
             scores = score(workload.texts)
             seconds = time.perf_counter() - begin
             _require_whole_batches(score, workload)
-            # The contenders share a GPU: what one has freed is the next one's.
-            if workload.device == "cuda":
-                torch.cuda.empty_cache()
             connection.send(("done", (seconds, scores)))
         # A profile takes as long as a round.
         parts = _parts(score, workload) if contender.prepare == "paired" and not contender.options else {}

@@ -40,6 +40,20 @@ def test_a_model_is_loaded_in_the_dtype_asked_for(folder: Path) -> None:
         assert {weight.dtype for weight in load_model(checkpoint, dtype, "cpu").parameters()} == {dtype}
 
 
+def test_a_loaded_model_multiplies_in_full_even_where_the_process_was_told_to_be_quick(folder: Path) -> None:
+    torch.manual_seed(0)
+    left, right = torch.randn(2, 512, 512)
+    try:
+        # On a CPU with 16-bit instructions this rounds float32 to them.
+        torch.set_float32_matmul_precision("medium")
+        load_model(resolve_checkpoint(str(folder)), torch.float32, "cpu")
+        torch.testing.assert_close(left @ right, (left.double() @ right.double()).float(), rtol=1e-5, atol=1e-4)
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def test_what_a_folder_gives_can_be_scored(folder: Path) -> None:
     checkpoint = resolve_checkpoint(str(folder))
     model, tokenizer = load_model(checkpoint, torch.float32, "cpu"), load_tokenizer(checkpoint)

@@ -96,22 +96,31 @@ def test_any_padding_token_gives_the_same_scores_even_one_that_the_model_lacks(
 class SmallMemory:
     """Makes a model run out of memory, as a GPU does, on batches of more than max_tokens, padding included."""
 
-    def __init__(self, model: Any, max_tokens: int) -> None:
-        self.max_tokens, self.num_failures = max_tokens, 0
+    def __init__(self, model: Any, max_tokens: int, error: RuntimeError | None = None) -> None:
+        self.max_tokens, self.num_failures, self.error = max_tokens, 0, error or TOO_LITTLE[0]
         self.hook = model.model.register_forward_pre_hook(self.check, with_kwargs=True)
 
     def check(self, _module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
         if kwargs["input_ids"].numel() > self.max_tokens:
             self.num_failures += 1
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+            raise self.error
 
 
+# torch's allocator, and what else asks for a GPU's memory.
+TOO_LITTLE = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+
+
+@pytest.mark.parametrize("error", TOO_LITTLE, ids=["allocator", "device", "library"])
 def test_out_of_memory_halves_the_batch_gives_the_same_scores_and_is_remembered(
-    llama: Any, tiny_tokenizer: Any
+    llama: Any, tiny_tokenizer: Any, error: RuntimeError
 ) -> None:
     scorer = PairedScorer(llama, tiny_tokenizer, SOME_HEADS, window=WINDOW, max_batch_tokens=64 * WINDOW)
     expected = scorer.score(TEXTS)
-    memory = SmallMemory(llama, max_tokens=3 * WINDOW)
+    memory = SmallMemory(llama, max_tokens=3 * WINDOW, error=error)
     assert_same(scorer.score(TEXTS), expected)
     assert 1 <= memory.num_failures <= 6
     num_failures = memory.num_failures
