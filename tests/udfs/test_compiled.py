@@ -12,6 +12,7 @@ from torch._dynamo.utils import counters
 from tests.udfs.cases import SOME_HEADS, TEXTS, assert_same
 from tests.udfs.models import tiny_model
 from udfs import compiled
+from udfs.attention import Head
 from udfs.paired import PairedScorer
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here")
@@ -19,11 +20,12 @@ needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there
 
 @needs_a_compiler
 @pytest.mark.compiler
-def test_compiled_layers_give_the_same_scores_from_few_compilations(tiny_tokenizer: Any) -> None:
-    expected = PairedScorer(tiny_model("llama"), tiny_tokenizer, SOME_HEADS, window=48).score(TEXTS)
+@pytest.mark.parametrize("heads", [SOME_HEADS, [(1, 0), (2, 3)]], ids=["first", "later"])
+def test_compiled_layers_give_the_same_scores_from_few_compilations(tiny_tokenizer: Any, heads: list[Head]) -> None:
+    expected = PairedScorer(tiny_model("llama"), tiny_tokenizer, heads, window=48).score(TEXTS)
     torch._dynamo.reset()
     counters.clear()
-    scorer = PairedScorer(tiny_model("llama"), tiny_tokenizer, SOME_HEADS, window=48, compiled=True)
+    scorer = PairedScorer(tiny_model("llama"), tiny_tokenizer, heads, window=48, compiled=True)
     for budget in (1, 64, 100, 1000):
         scorer.max_batch_tokens = budget
         assert_same(scorer.score(TEXTS), expected)
