@@ -140,17 +140,14 @@ def plain_attention(
     for name, reason in _BIASES.items():
         if kwargs.get(name) is not None:
             raise refusal(module.config.model_type, reason)
-    # Rotary embeddings in float32 have widened q and k (udfs/precision.py). A CPU is no slower in float32.
-    own = value.dtype
-    dtype = own if value.is_cuda else torch.promote_types(own, torch.float32)
-    if value.is_cuda and own == torch.float32 and attention_mask is None:
+    if value.is_cuda and value.dtype == torch.float32 and attention_mask is None:
         # For shared keys and values, CUDA's fused kernels are of 16 bits; the rest would hold all T x T weights.
         num_groups = query.shape[1] // key.shape[1]
         key, value = (part.repeat_interleave(num_groups, dim=1) for part in (key, value))
-    output, _ = sdpa_attention_forward(
-        module, query.to(dtype), key.to(dtype), value.to(dtype), attention_mask, **kwargs
-    )
-    return output.to(own), None
+    # Rotary embeddings in float32 have widened q and k (udfs/precision.py).
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    return output, None
 
 
 def one_mask_for_all_rows(**kwargs: Any) -> Tensor | None:

@@ -27,7 +27,7 @@ from udfs.tokenised import Buffer, TextReader, one_ahead
 from udfs.windows import Window, check_window, start_tokens
 
 # Raised whenever a change moves scores: it is part of a scorer's identity.
-SCORING_VERSION = 4
+SCORING_VERSION = 5
 # Tokens in one pass: small enough for a CPU's cache and memory, large enough to fill a GPU.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # Enough windows to sort by length before batching, few enough to hold. The first buffers are smaller, each twice the
