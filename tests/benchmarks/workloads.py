@@ -123,7 +123,7 @@ def number_texts(vocab_size: int, lengths: list[int]) -> tuple[str, ...]:
 
 
 def real_texts(tokenizer: Any, lengths: list[int]) -> tuple[str, ...]:
-    """Python's own modules and topics, each cut to one of the lengths in tokens."""
+    """Pieces of Python's own modules and topics, one of each of the lengths in tokens."""
     files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     sources = [file.read_text(encoding="utf-8", errors="replace") for file in files]
     sources += [text for _, text in sorted(pydoc_data.topics.topics.items())]
@@ -132,7 +132,10 @@ def real_texts(tokenizer: Any, lengths: list[int]) -> tuple[str, ...]:
     for length in lengths:
         while len(tokenizer(sources[-1][: 12 * length], add_special_tokens=False)["input_ids"]) < length + 8:
             sources.pop()
-        texts.append(_first_tokens(tokenizer, sources.pop(), length))
+        source = sources.pop()
+        texts.append(_first_tokens(tokenizer, source, length))
+        # What is left of it serves when all others have had their turn.
+        sources.insert(0, source[len(texts[-1]) :])
     return tuple(texts)
 
 
