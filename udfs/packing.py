@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 from collections.abc import Sequence
@@ -61,15 +62,21 @@ class Packing:
     def _varlen(self, query: Tensor, key: Tensor, value: Tensor, scale: float | None) -> Tensor:
         from torch.nn.attention.varlen import varlen_attn
 
-        # Where torch (2.12) wants to be told of fewer keys than queries; before, it saw that by itself.
-        told: dict[str, Any] = {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
         assert self._bounds is not None
         num_rows, num_tokens = value.shape[0], value.shape[2]
         bounds, longest = self._bounds[: num_rows * len(self.lengths) + 1], max(self.lengths)
         q, k, v = (part.to(value.dtype).transpose(1, 2).flatten(0, 1) for part in (query, key, value))  # (R T, H, D)
-        output = varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scale, window_size=(-1, 0), **told)
+        output = varlen_attn(
+            q, k, v, bounds, bounds, longest, longest, scale=scale, window_size=(-1, 0), **_told(varlen_attn)
+        )
         assert isinstance(output, Tensor)
         return output.view(num_rows, num_tokens, *output.shape[1:])
+
+
+@functools.cache
+def _told(varlen_attn: Any) -> dict[str, Any]:
+    """What torch 2.12 wants to be told where keys are fewer than queries; before, it saw that by itself."""
+    return {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
 
 
 def pack(batch: Sequence[Window], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

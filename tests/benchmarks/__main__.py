@@ -38,7 +38,7 @@ ON_GPUS = {
     "+ shared layers": Contender("+ shared layers", "ours", "paired", options=(("packed", False), ("rounded", True))),
     "+ kept memory": Contender("+ sums in float32", "ours", "paired", options=(("packed", False),)),
 }
-# Compiled: by itself the rounding to 8 bits is passes over memory that cost what the products gain.
+# Compiled: by itself the rounding to 8 bits is passes over memory, which may cost what the products gain.
 FP8 = Contender("the scorer with FP8 products", "ours", "paired", options=(("fp8", True), ("compiled", True)))
 DTYPES = {"cpu": ("bfloat16",), "cuda": ("bfloat16", "float16")}
 FORMATS = ("float32", "bfloat16", "float16")
