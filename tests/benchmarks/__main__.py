@@ -41,6 +41,9 @@ ON_GPUS = {
 # Compiled: by itself the rounding to 8 bits is passes over memory, which may cost what the products gain.
 FP8 = Contender("the scorer with FP8 products", "ours", "paired", options=(("fp8", True), ("compiled", True)))
 DTYPES = {"cpu": ("bfloat16",), "cuda": ("bfloat16", "float16")}
+# Of a mix, in tokens, where --tokens does not say. On a CPU so few that five rounds of a dozen contenders take an hour
+# and a half: one full window, and a dozen documents of each of the other lengths.
+NUM_TOKENS = {"cpu": dict(zip(MIXES, (4_096, 8_000, 2_000), strict=True)), "cuda": dict.fromkeys(MIXES, 500_000)}
 FORMATS = ("float32", "bfloat16", "float16")
 ORACLE = Contender("oracle: (1) in float32", "usual_script", dtype="float32")
 # Documents that the oracle reads: all on a CPU, where a mix has few.
@@ -57,7 +60,8 @@ def main() -> None:
     for model in models:
         for heads in masks(model):
             for mix in arguments.mixes:
-                args = (mix, model, heads, arguments.device, arguments.tokens, arguments.batch_tokens)
+                num_tokens = arguments.tokens or NUM_TOKENS[arguments.device][mix]
+                args = (mix, model, heads, arguments.device, num_tokens, arguments.batch_tokens)
                 results.append(run(make_workload(*args), arguments))
                 print(table(results[-1], FAIR), flush=True)
     print(write_report(results, accuracy(models[0], arguments), arguments, FAIR, OURS))
@@ -77,8 +81,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--accuracy-documents", type=int, help="documents that are scored in each number format")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
-    # On a CPU a few documents, so that five rounds of a dozen contenders take less than an hour.
-    arguments.tokens = arguments.tokens or (2_000 if arguments.device == "cpu" else 500_000)
     arguments.accuracy_documents = arguments.accuracy_documents or (60 if arguments.device == "cpu" else 2_000)
     arguments.batch_tokens = arguments.batch_tokens or BATCH_TOKENS[arguments.device]
     return arguments
