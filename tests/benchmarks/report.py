@@ -39,6 +39,8 @@ COLUMNS = [
     "score",
 ]
 
+# Documents that the oracle reads: all on a CPU, where a mix has few.
+ORACLE_DOCUMENTS = 64
 # What by-hand measurements said, for whoever would try it again.
 LEFT_OUT = Path(__file__).parent / "left_out.md"
 
@@ -74,7 +76,8 @@ def rows(result: Result, fair: str) -> list[dict[str, Any]]:
         row["useful_flops_per_second"] = flops / timing.median
         row["mfu"] = flops / timing.median / peak(workload.device, dtype)[0]
         row["padding_share"] = padding_share(timing, workload)
-        row["peak_bytes"] = timing.peak_bytes
+        # vLLM's engines are processes of their own.
+        row["peak_bytes"] = None if timing.contender.module == "vllm" else timing.peak_bytes
         row["startup_seconds"] = timing.startup_seconds
         pairs = zip(timing.scores, result.oracle, strict=False)
         # Of nothing, where the oracle failed.
@@ -100,7 +103,7 @@ def table(result: Result, fair: str) -> str:
                 f"{row['useful_flops_per_second'] / 1e12:.3g}",
                 f"{row['mfu']:.0%}",
                 padding,
-                f"{row['peak_bytes'] / 2**30:.1f} GiB",
+                "own" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**30:.1f} GiB",
                 f"{row['startup_seconds']:.0f} s",
                 f"{row['largest_score_difference']:.1e}",
             ]
@@ -112,8 +115,8 @@ def padding_share(timing: Timing, workload: Workload) -> float | None:
     """The share of a pass's tokens that are padding; None where the contender batches by itself."""
     if timing.contender.module in ("lm_eval", "vllm"):
         return None
-    if timing.packed:
-        return 0.0
+    if timing.num_read is not None:
+        return 1 - sum(workload.num_tokens) / timing.num_read
     documents = [[0] * length for length in workload.num_tokens]
     batches: Any = by_tokens(workload.max_batch_tokens)
     if timing.contender.module == "usual_script":
@@ -196,6 +199,7 @@ def _head(arguments: argparse.Namespace) -> str:
     machine_line = f"{facts['device']}, {facts['threads']} threads on {facts['cores']} cores"
     versions = f"Python {facts['python']}, torch {facts['torch']}, transformers {facts['transformers']}"
     order = "their rounds alternate" if arguments.device == "cpu" else "one after the other, for the GPU's memory"
+    vllm = "(5) vLLM needs a GPU, and was not run. " if arguments.device == "cpu" else ""
     return f"""# How fast documents are scored
 
 Written by `make bench` (`python -m tests.benchmarks`) on {facts["date"]}. {machine_line}; {versions};
@@ -207,8 +211,10 @@ Every contender scores the same texts, tokenising included, in a process of its 
 the cheapest exact way needs, the same for all: layers below the first masked one once, causal attention by half.
 *memory* is the process's largest, its mapped weights included (on a GPU what torch allocated). *start* is apart from
 the rounds: load, compile, first documents. *score* is the largest difference of a score from the oracle, the
-usual script in float32. (4) predicts each document's first token too, so that its scores are others.
-From (3) on, each row adds one technique to the one above."""
+usual script in float32, among the first {ORACLE_DOCUMENTS} documents. (4) predicts each document's first token too, so
+that its scores are others. {vllm}"(3) + no mask" is (3) without its padding masks, and each row with a + below it adds
+one technique to the one above. From "+ shared layers" on it is the scorer, which sorts what it has read so far.
+"""
 
 
 def format_rows(result: Result) -> list[dict[str, Any]]:
@@ -247,7 +253,9 @@ def _formats(result: Result) -> str:
 
 
 def _goals(results: list[Result], fair: str, ours: str) -> str:
-    """How many times as fast as (3) and (1) in the workload's number format, and as (1) in the other one, by mix."""
+    """How many times as fast as (3) and (1) in the workload's number format, and in another one as (1) in that one."""
+    names = [timing.contender.name for result in results for timing in result.timings]
+    other_format = next((name for name in names if name.startswith("the scorer in ")), "the scorer in another format")
 
     def seconds(result: Result, name: str) -> list[float]:
         found = [timing.seconds for timing in result.timings if timing.contender.name.startswith(name)]
@@ -256,26 +264,27 @@ def _goals(results: list[Result], fair: str, ours: str) -> str:
     lines = []
     for result in results:
         ratios = []
-        for other, name in ((fair, ours), ("(1)", ours), ("(1)", "the scorer in")):
+        for other, name in ((fair, ours), ("(1)", ours), ("(1)", other_format)):
             pairs = list(zip(seconds(result, other), seconds(result, name), strict=False))
             ratios.append(f"{statistics.median(a / b for a, b in pairs):.2f}" if pairs else "")
         lines.append([result.workload.name, *ratios])
-    header = ["workload", "the scorer over (3)", "the scorer over (1)", "in the other format over (1)"]
-    return f"## Times as fast\n\nMedians over the rounds.\n\n```text\n{plain_table(header, lines)}\n```"
+    header = ["workload", "the scorer over (3)", "the scorer over (1)", f"{other_format} over (1)"]
+    own = results[0].workload.dtype if results else ""
+    title = f"## Times as fast\n\nMedians over the rounds; (1) and (3) are in {own}."
+    return f"{title}\n\n```text\n{plain_table(header, lines)}\n```"
 
 
 def _bound(results: list[Result], ours: str) -> str:
+    found = [(result.workload.name, row) for result in results for row in rows(result, "") if row["contender"] == ours]
+    found = [(name, row) for name, row in found if not row["failure"] and not math.isnan(row["mfu"])]
+    title = "## What bounds the speed now"
+    if not found:
+        return f"{title}\n\nNot measured."
     sentences = []
-    for result in results:
-        for row, timing in zip(rows(result, ""), result.timings, strict=True):
-            if timing.contender.name == ours and not timing.failure:
-                shares = ", ".join(f"{share:.0%} {part}" for part, share in row["time_shares"].items())
-                sentences.append(f"{result.workload.name}: {shares}, at {row['mfu']:.0%} of the peak.")
-    lost = [
-        1 - row["mfu"] for result in results for row in rows(result, "") if row["contender"] == ours and "mfu" in row
-    ]
-    rest = f" At best the remaining {min(lost):.0%} to {max(lost):.0%} could still be gained." if lost else ""
-    if not sentences or any(math.isnan(share) for share in lost):
-        return "## What bounds the speed now\n\nNot measured."
+    for name, row in found:
+        shares = ", ".join(f"{share:.0%} {part}" for part, share in row["time_shares"].items())
+        sentences.append(f"{name}: {shares}, at {row['mfu']:.0%} of the peak.")
+    left = [1 / row["mfu"] for _, row in found]
     text = "The scorer's time goes to matrix products and attention, both by the libraries' kernels; by profile: "
-    return f"## What bounds the speed now\n\n{text}{' '.join(sentences)}{rest}"
+    rest = f"At the peak it would be {min(left):.1f} to {max(left):.1f} times as fast."
+    return f"{title}\n\n{text}{' '.join(sentences)} {rest}"

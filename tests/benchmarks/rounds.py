@@ -47,7 +47,8 @@ class Timing:
     seconds: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     peak_bytes: int = 0
-    packed: bool = False
+    # In the last round's passes, padding included; None where the contender does not count them.
+    num_read: int | None = None
     parts: dict[str, float] = field(default_factory=dict)
     failure: str | None = None
 
@@ -85,6 +86,9 @@ def _in_turn(
         if answer is not None:
             timing.startup_seconds = answer
             running.append((timing, process, ours))
+        else:
+            # Its memory is free before the next one starts.
+            process.join()
         say(f"{contender.name}: {timing.failure or f'started in {timing.startup_seconds:.1f} s'}")
     for number in range(num_rounds if running else 0):
         for timing, process, connection in running[number % len(running) :] + running[: number % len(running)]:
@@ -95,7 +99,7 @@ def _in_turn(
                 say(f"round {number + 1} of {num_rounds}, {timing.contender.name}: {seconds:.2f} s")
     for timing, process, connection in running:
         answer = None if timing.failure else _ask(timing, process, connection, "stop")
-        timing.peak_bytes, timing.parts, timing.packed = answer or (0, {}, False)
+        timing.peak_bytes, timing.parts, timing.num_read = answer or (0, {}, None)
         process.join()
     return timings
 
@@ -137,9 +141,10 @@ def _serve(connection: Connection, contender: Contender, workload: Workload, num
             seconds = time.perf_counter() - begin
             _require_whole_batches(score, workload)
             connection.send(("done", (seconds, scores)))
-        # A profile takes as long as a round.
+        num_read, peak_bytes = getattr(score, "num_read", lambda: None)(), _peak_bytes(workload.device)
+        # A profile takes as long as a round, and memory of its own.
         parts = _parts(score, workload) if contender.prepare == "paired" and not contender.options else {}
-        connection.send(("done", (_peak_bytes(workload.device), parts, getattr(score, "packed", False))))
+        connection.send(("done", (peak_bytes, parts, num_read)))
     except ModuleNotFoundError as error:
         connection.send(("failed", f"not installed ({error.name})"))
     except Exception as error:

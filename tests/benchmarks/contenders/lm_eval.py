@@ -15,7 +15,7 @@ def prepare(workload: Workload, dtype: str | None = None) -> Callable[[Sequence[
 
     base, masked, tokenizer = load_both(workload, dtype)
     tokenizer.split_special_tokens = False
-    # Batches of at most the workload's tokens, could they all be full windows; one at a time gives no padding.
+    # It batches by number: of at most the workload's tokens, were all documents as long as the longest.
     batch_size = max(1, workload.max_batch_tokens // max(workload.num_tokens))
     both = [
         HFLM(pretrained=model, tokenizer=tokenizer, max_length=WINDOW, batch_size=batch_size)
@@ -23,12 +23,17 @@ def prepare(workload: Workload, dtype: str | None = None) -> Callable[[Sequence[
     ]
 
     def score(texts: Sequence[str]) -> list[float]:
+        # It batches rolling requests as they come: by length, so that they need little padding.
+        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
         requests = [
-            Instance(request_type="loglikelihood_rolling", doc={}, arguments=(text,), idx=index)
-            for index, text in enumerate(texts)
+            Instance(request_type="loglikelihood_rolling", doc={}, arguments=(texts[index],), idx=index)
+            for index in order
         ]
-        # Sums, not means: both models predict the same number of tokens.
         sums = [model.loglikelihood_rolling(requests, disable_tqdm=True) for model in both]
-        return [relative_rise(-base_sum, -masked_sum) for base_sum, masked_sum in zip(*sums, strict=True)]
+        scores = [0.0] * len(texts)
+        for index, base_sum, masked_sum in zip(order, *sums, strict=True):
+            # Sums, not means: both models predict the same number of tokens.
+            scores[index] = relative_rise(-base_sum, -masked_sum)
+        return scores
 
     return score

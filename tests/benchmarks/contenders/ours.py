@@ -1,56 +1,16 @@
-"""Ours as a ladder: each rung adds one technique to the one before, so that its worth is seen."""
+"""The scorer, with a switch for each technique that it can do without."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-from tests.benchmarks.contenders.two_models import load_both, relative_rise
 from tests.benchmarks.workloads import WINDOW, Workload, load
 from udfs import paired as scoring
-from udfs.attention import heads_by_layer, use_attention
-from udfs.batches import pad_right, token_budget_batches
-from udfs.loss import VocabularyHead, next_token_losses, row_sums
+from udfs.batches import num_tokens, token_budget_batches
+from udfs.document_score import DocumentScore
 from udfs.memory import keep_freed_memory
 from udfs.windows import Window
-
-Score = Callable[[Sequence[str]], list[float]]
-
-
-def two_models_sliced_loss(workload: Workload, dtype: str | None = None) -> Score:
-    """Two models, sorted, no attention mask, and the loss from slices of the vocabulary."""
-    base, masked, tokenizer = load_both(workload, dtype)
-    heads = [(model, VocabularyHead(model)) for model in (base, masked)]
-
-    def sums(ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        hidden = [model.base_model(input_ids=ids, use_cache=False).last_hidden_state for model, _ in heads]
-        losses = [next_token_losses(h, ids, lengths, head) for h, (_, head) in zip(hidden, heads, strict=True)]
-        return torch.cat([row_sums(each, lengths) for each in losses])
-
-    return _over_batches(workload, tokenizer, sums)
-
-
-def paired_without_sharing(workload: Workload, dtype: str | None = None) -> Score:
-    """One model, rows stacked [base; masked] from the first layer on."""
-    model, tokenizer = load(workload, dtype)
-    head, masked = VocabularyHead(model), heads_by_layer(workload.heads)
-
-    def attend(module: Any, query: Any, key: Any, value: Any, mask: Any, **kwargs: Any) -> Any:
-        if module.layer_idx in masked:
-            query = query.clone()
-            query[len(query) // 2 :, masked[module.layer_idx]] = 0
-        return sdpa_attention_forward(module, query, key, value, mask, **kwargs)
-
-    use_attention(model, attend)
-
-    def sums(ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        hidden = model.base_model(input_ids=torch.cat([ids, ids]), use_cache=False).last_hidden_state
-        return row_sums(next_token_losses(hidden, ids, lengths, head), lengths)
-
-    return _over_batches(workload, tokenizer, sums)
 
 
 def paired(
@@ -62,8 +22,8 @@ def paired(
     compiled: bool = False,
     rounded: bool = False,
     fp8: bool = False,
-) -> Score:
-    """The scorer itself; without its switches, the layers below the first masked one run once for both, and no more."""
+) -> Callable[[Sequence[str]], list[float]]:
+    """The scorer itself; without its switches, it reads ahead, and runs the layers that no mask changes once."""
     if keep_memory and workload.device == "cpu":
         keep_freed_memory()
     if rounded:
@@ -76,12 +36,33 @@ def paired(
     )
     scorer.packed = scorer.packed and packed
 
-    def score(texts: Sequence[str]) -> list[float]:
-        return [found.influence_score or float("nan") for found in scorer.score(texts)]
+    num_read = 0
 
-    score.packed = scorer.packed  # type: ignore[attr-defined]
+    def batches(windows: Sequence[Window], budget: int, *, packed: bool) -> Iterator[list[Window]]:
+        nonlocal num_read
+        for batch in token_budget_batches(windows, budget, packed=packed):
+            num_read += num_tokens(batch, packed=packed)
+            yield batch
+
+    scoring.token_budget_batches = batches
+
+    def score(texts: Sequence[str]) -> list[float]:
+        nonlocal num_read
+        num_read = 0
+        return [_score(found) for found in scorer.score(texts)]
+
+    score.num_read = lambda: num_read  # type: ignore[attr-defined]
     score.batch_tokens = lambda: scorer.max_batch_tokens  # type: ignore[attr-defined]
     return score
+
+
+def _score(found: DocumentScore) -> float:
+    """The document's score; RuntimeError where it has none, so that a fast failure is no fast contender."""
+    if found.influence_score is None:
+        raise RuntimeError(
+            f"a document of {found.num_tokens} tokens has no score: {found.status}, {found.error_message}"
+        )
+    return found.influence_score
 
 
 def _multiply_in_8_bits(model: Any) -> None:
@@ -93,20 +74,3 @@ def _multiply_in_8_bits(model: Any) -> None:
     from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
 
     quantize_(model.model.layers, Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()))
-
-
-def _over_batches(workload: Workload, tokenizer: Any, sums: Callable[..., torch.Tensor]) -> Score:
-    """Scores from sums(ids, lengths) -> (2B,) over sorted batches of the workload's size."""
-
-    @torch.inference_mode()
-    def score(texts: Sequence[str]) -> list[float]:
-        windows = [Window(i, tokenizer(text, add_special_tokens=False)["input_ids"]) for i, text in enumerate(texts)]
-        scores = [0.0] * len(texts)
-        for batch in token_budget_batches(windows, workload.max_batch_tokens):
-            ids, lengths = pad_right(batch, 0, torch.device(workload.device))
-            both = sums(ids, lengths).view(2, len(batch)).T.tolist()
-            for window, losses in zip(batch, both, strict=True):
-                scores[window.document] = relative_rise(*losses)
-        return scores
-
-    return score
