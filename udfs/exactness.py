@@ -16,6 +16,7 @@ from torch import Tensor
 from udfs.architectures import check_architecture, refusal
 from udfs.attention import Head, MaskMode, heads_by_layer, install_paired_mask
 from udfs.loss import VocabularyHead
+from udfs.memory import is_out_of_memory
 from udfs.precision import product_dtype
 
 NUM_TOKENS = 12
@@ -58,9 +59,9 @@ def verify_exact(model: Any, heads: Iterable[Head], mode: MaskMode) -> None:
     remove = install_paired_mask(model, heads, mode, observe=check_heads)
     try:
         hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state  # (2, T, C)
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, AttributeError, TypeError, LookupError) as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
         raise refusal(model_type, f"the paired pass fails in it ({str(error).splitlines()[0][:120]})") from error
     finally:
         remove()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from udfs.architectures import check_architecture, max_exact_window
 from udfs.attention import Head, MaskMode, install_paired_mask
-from udfs.batches import num_tokens, pad_right, token_budget_batches
+from udfs.batches import pad_right, token_budget_batches
 from udfs.compiled import check_compiled, compile_layers
 from udfs.document_score import DocumentScore, failed, scored
 from udfs.exactness import TOLERANCES, verify_exact
@@ -53,7 +53,7 @@ class PairedScorer:
 
     The model stays masked for the scorer's life, and a 16-bit one keeps float32 between its products. Raises
     ValueError for heads that the model lacks, a window beyond its context, and an architecture whose mask is not
-    exact. compiled: compile the layers first, which takes half a minute and gains nothing on a CPU
+    exact. compiled: compile the layers first, which takes about a minute and gains nothing on a CPU
     (tests/benchmarks/RESULTS.md); on GPUs it has not been measured.
     """
 
@@ -101,7 +101,7 @@ class PairedScorer:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is: it may be moved between passes."""
+        """Where the model is: between passes it may be moved to another device of its kind."""
         device: torch.device = next(self.model.parameters()).device
         return device
 
@@ -156,7 +156,7 @@ class PairedScorer:
         compile_layers(self.model)
         try:
             after = self._sums(few_tokens, packed=self.packed)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
+        except torch._dynamo.exc.TorchDynamoException as error:
             raise ValueError(f"the model cannot be compiled here ({str(error)[:200]}); leave --compile out") from error
         check_compiled(before, after, TOLERANCES[self.dtype])
 
@@ -176,7 +176,8 @@ class PairedScorer:
     ) -> DocumentScore:
         fitting = [of_window for of_window in losses if of_window is not None]
         if len(fitting) < len(windows):
-            return failed("OutOfMemory", f"a single window of {self.window} tokens does not fit in memory")
+            where = "" if self.dtype == torch.float32 else ", or not in float32, in which an overflow is read again"
+            return failed("OutOfMemory", f"a single window of {self.window} tokens does not fit in memory{where}")
         return scored(
             windows,
             num_tokens,
@@ -217,8 +218,9 @@ class PairedScorer:
             for batch in token_budget_batches(pending, self.max_batch_tokens, packed=packed):
                 sums = self._sums_or_none(batch, packed=packed)
                 if sums is None and len(batch) > 1:
-                    # Remember what did not fit, and cut what is left by the smaller budget.
-                    self.max_batch_tokens = max(1, num_tokens(batch, packed=packed) // 2)
+                    # Remember what did not fit, and cut what is left by the smaller budget: not by half of this batch,
+                    # which may be the small last one in a moment when other programs need the memory.
+                    self.max_batch_tokens = max(1, self.max_batch_tokens // 2)
                     break
                 done.update(id(window) for window in batch)
                 if sums is not None:

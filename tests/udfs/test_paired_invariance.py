@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -96,12 +97,15 @@ def test_any_padding_token_gives_the_same_scores_even_one_that_the_model_lacks(
 class SmallMemory:
     """Makes a model run out of memory, as a GPU does, on batches of more than max_tokens, padding included."""
 
-    def __init__(self, model: Any, max_tokens: int, error: RuntimeError | None = None) -> None:
+    def __init__(
+        self, model: Any, max_tokens: int, error: RuntimeError | None = None, max_failures: float = math.inf
+    ) -> None:
         self.max_tokens, self.num_failures, self.error = max_tokens, 0, error or TOO_LITTLE[0]
+        self.max_failures = max_failures
         self.hook = model.model.register_forward_pre_hook(self.check, with_kwargs=True)
 
     def check(self, _module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
-        if kwargs["input_ids"].numel() > self.max_tokens:
+        if kwargs["input_ids"].numel() > self.max_tokens and self.num_failures < self.max_failures:
             self.num_failures += 1
             raise self.error
 
@@ -127,6 +131,18 @@ def test_out_of_memory_halves_the_batch_gives_the_same_scores_and_is_remembered(
     assert_same(scorer.score(TEXTS), expected)
     assert memory.num_failures == num_failures
     assert WINDOW <= scorer.max_batch_tokens <= 3 * WINDOW
+
+
+def test_memory_that_is_short_for_a_moment_at_a_small_batch_costs_half_the_budget(
+    llama: Any, tiny_tokenizer: Any
+) -> None:
+    scorer = PairedScorer(llama, tiny_tokenizer, SOME_HEADS, window=WINDOW, max_batch_tokens=64 * WINDOW)
+    few = ["x = 1", "y = 2 * x"]
+    expected = scorer.score(few)
+    memory = SmallMemory(llama, max_tokens=0, max_failures=1)
+    assert_same(scorer.score(few), expected)
+    assert memory.num_failures == 1
+    assert scorer.max_batch_tokens == 32 * WINDOW
 
 
 def test_memory_that_shrinks_midway_counts_no_window_twice_and_loses_none(llama: Any, tiny_tokenizer: Any) -> None:
