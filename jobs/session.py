@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from udfs.cores import num_cores
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -84,7 +86,7 @@ def require_java() -> None:
 
 
 def _local_conf() -> dict[str, str]:
-    cores = os.cpu_count() or 1
+    cores = num_cores()
     return {
         "spark.sql.extensions": DELTA_EXTENSION,
         "spark.sql.catalog.spark_catalog": DELTA_CATALOG,

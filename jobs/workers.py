@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
+
+from udfs.cores import num_cores
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,7 +31,7 @@ def num_tasks(spark: SparkSession, asked: int | None) -> int:
 
 def threads_per_task(spark: SparkSession, tasks: int) -> int | None:
     """CPU threads for each task on a single machine; None on a cluster, where spark.task.cpus says it."""
-    return max(1, (os.cpu_count() or 1) // tasks) if _is_local(spark) else None
+    return max(1, num_cores() // tasks) if _is_local(spark) else None
 
 
 def num_devices(spark: SparkSession, tasks: int) -> int:

@@ -6,7 +6,6 @@ GPUs the model follows its tasks from one to another.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 
 from udfs.attention import Head, MaskMode
 from udfs.checkpoint import Checkpoint, load_model, load_tokenizer
+from udfs.cores import num_cores
 from udfs.memory import keep_freed_memory
 from udfs.paired import PairedScorer
 from udfs.precision import resolve_dtype
@@ -159,4 +159,4 @@ def _make_scorer(spec: ScorerSpec, model: Any, tokenizer: Any) -> PairedScorer:
 
 def _task_cpus() -> int:
     context = TaskContext.get()
-    return context.cpus() if context is not None else os.cpu_count() or 1
+    return context.cpus() if context is not None else num_cores()
