@@ -18,7 +18,7 @@ class ScorerSettings(DocumentSettings):
     mask_mode: Literal["uniform", "zero"] = Field("uniform", description="equal weights over the past, or no output")
     window: int = Field(4096, ge=4, description="longest piece of a document read at once, in tokens")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="number format; auto is bfloat16 on GPUs and float32 on CPUs"
+        "auto", description="number format; auto is bfloat16 on GPUs (float16 on old ones), float32 on CPUs"
     )
     max_batch_tokens: int | None = Field(None, ge=1, description="tokens in one pass; by default the device's best")
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")

@@ -106,6 +106,9 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
     """The checkpoint's causal language model in eval mode, without gradients, on device in dtype.
 
+    On a CPU the weights are mapped from their file, and their memory shared by all processes of a machine, if they are
+    stored in dtype; other ones are converted, for each process by itself.
+
     From here on, the process multiplies in full: see multiply_in_full.
     """
     multiply_in_full()

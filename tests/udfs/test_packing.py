@@ -122,6 +122,7 @@ def test_a_gpu_packs_by_its_own_kernel_with_the_same_losses(
     scorer = PairedScorer(model, tiny_tokenizer, heads, mode, window=WINDOW)
     assert scorer.packed
     found = scorer.score(TEXTS)
+    assert scorer.score(TEXTS) == found  # to the bit
     scorer.packed = False
     for score, other in zip(found, scorer.score(TEXTS), strict=True):
         assert score.base_loss == pytest.approx(other.base_loss, rel=5e-3)
