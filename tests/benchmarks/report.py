@@ -213,8 +213,7 @@ the cheapest exact way needs, the same for all: layers below the first masked on
 the rounds: load, compile, first documents. *score* is the largest difference of a score from the oracle, the
 usual script in float32, among the first {ORACLE_DOCUMENTS} documents. (4) predicts each document's first token too, so
 that its scores are others. {vllm}"(3) + no mask" is (3) without its padding masks, and each row with a + below it adds
-one technique to the one above. From "+ shared layers" on it is the scorer, which sorts what it has read so far.
-"""
+one technique to the one above. From "+ shared layers" on it is the scorer, which sorts what it has read so far."""
 
 
 def format_rows(result: Result) -> list[dict[str, Any]]:
