@@ -199,7 +199,7 @@ def _head(arguments: argparse.Namespace) -> str:
     machine_line = f"{facts['device']}, {facts['threads']} threads on {facts['cores']} cores"
     versions = f"Python {facts['python']}, torch {facts['torch']}, transformers {facts['transformers']}"
     order = "their rounds alternate" if arguments.device == "cpu" else "one after the other, for the GPU's memory"
-    vllm = "(5) vLLM needs a GPU, and was not run. " if arguments.device == "cpu" else ""
+    vllm = "\n(5) vLLM needs a GPU, and was not run." if arguments.device == "cpu" else ""
     return f"""# How fast documents are scored
 
 Written by `make bench` (`python -m tests.benchmarks`) on {facts["date"]}. {machine_line}; {versions};
@@ -211,9 +211,10 @@ Every contender scores the same texts, tokenising included, in a process of its 
 the cheapest exact way needs, the same for all: layers below the first masked one once, causal attention by half.
 *memory* is the process's largest, its mapped weights included (on a GPU what torch allocated). *start* is apart from
 the rounds: load, compile, first documents. *score* is the largest difference of a score from the oracle, the
-usual script in float32, among the first {ORACLE_DOCUMENTS} documents. (4) predicts each document's first token too, so
-that its scores are others. {vllm}"(3) + no mask" is (3) without its padding masks, and each row with a + below it adds
-one technique to the one above. From "+ shared layers" on it is the scorer, which sorts what it has read so far."""
+usual script in float32, among the first {ORACLE_DOCUMENTS} documents. (4) predicts each document's first token
+too, so that its scores are others.{vllm}
+"(3) + no mask" is (3) without its padding masks, and each row with a + below it adds one technique to the one above.
+From "+ shared layers" on it is the scorer, which sorts what it has read so far."""
 
 
 def format_rows(result: Result) -> list[dict[str, Any]]:
