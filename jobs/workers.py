@@ -17,7 +17,7 @@ SHUFFLE_PARTITIONS = 200
 def num_tasks(spark: SparkSession, asked: int | None) -> int:
     """Tasks to cut the work into: what was asked, else one on a single machine, else Spark's shuffle partitions.
 
-    On one machine each task costs a model's memory. Where that is there, two tasks of one thread were a seventh faster
+    On one machine each task costs a model's memory. Where that is there, two tasks of one thread took a sixth less time
     than one of two (tests/benchmarks/RESULTS.md). On a cluster many small tasks cost nothing: a worker keeps its model
     from one to the next.
     """
