@@ -42,7 +42,11 @@ class DetectHeadsSettings(StageSettings):
         "float32", description="number format; 16 bits move about one argmax in 140"
     )
     limit: int | None = Field(None, ge=1, description="use only so many probes")
-    tasks: int | None = Field(None, ge=1, description="Spark tasks at a time; by default 1 on a single machine")
+    tasks: int | None = Field(
+        None,
+        ge=1,
+        description="Spark tasks; on one machine by default one a core as memory allows, or one for a GPU",
+    )
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
     json_output: bool = Field(False, alias="json", description="print the result as JSON")
     dry_run: bool = Field(False, description="say what would be done, and stop")
@@ -126,7 +130,7 @@ def detect(
     from udfs.retrieval import CopyResult, mean_scores
     from udfs.spark_udfs import ModelSpec, copy_score_udf
 
-    tasks = num_tasks(spark, settings.tasks)
+    tasks = num_tasks(spark, settings.tasks, checkpoint)
     udf = copy_score_udf(ModelSpec(checkpoint, settings.dtype, threads_per_task(spark, tasks)))
     results: list[CopyResult] = []
     step = tasks * PROBES_PER_TASK

@@ -45,7 +45,11 @@ class ScoreSettings(ScorerSettings):
     )
     max_text_bytes: int = Field(20_000_000, ge=1, description="a longer text is not read; its status is failed")
     compiled: bool = Field(False, alias="compile", description="compile the model's layers first: a minute a worker")
-    tasks: int | None = Field(None, ge=1, description="Spark tasks at a time; by default 1 on a single machine")
+    tasks: int | None = Field(
+        None,
+        ge=1,
+        description="Spark tasks; on one machine by default one a core as memory allows, or one for a GPU",
+    )
     dry_run: bool = Field(False, description="say what would be scored, and stop")
 
 
@@ -102,7 +106,7 @@ def scoring_plan(settings: ScoreSettings, spark: SparkSession, scorer: Scorer) -
     from jobs.scoring import ScoringPlan
     from udfs.spark_udfs import ModelSpec, ScorerSpec, paired_score_udf
 
-    tasks = num_tasks(spark, settings.tasks)
+    tasks = num_tasks(spark, settings.tasks, scorer.checkpoint)
     model = ModelSpec(scorer.checkpoint, scorer.dtype, threads_per_task(spark, tasks))
     spec = ScorerSpec(
         model, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens, settings.compiled

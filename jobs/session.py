@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udfs.cores import num_cores
+from udfs.machine import memory_bytes, num_cores
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -107,8 +107,7 @@ def _local_conf() -> dict[str, str]:
 
 def _driver_memory_gib() -> int:
     """A quarter of the machine's memory, between 1 and 8 GiB: the model shares the rest with the system."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(8, max(1, total // 2**32))
+    return min(8, max(1, memory_bytes() // 2**32))
 
 
 def log_option() -> str:

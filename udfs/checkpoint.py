@@ -123,6 +123,16 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
     return model.eval().requires_grad_(False).to(device)
 
 
+def num_parameters(checkpoint: Checkpoint) -> int:
+    """Weights of the checkpoint's model, which is not loaded for it: made of its configuration, without memory."""
+    with quiet_transformers(), _as_value_error(checkpoint.name), torch.device("meta"):
+        config = AutoConfig.from_pretrained(
+            checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
+        )
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=checkpoint.trust_remote_code)
+    return int(model.num_parameters())
+
+
 def cache_folder() -> Path:
     """Where converted models are kept: $ATTENTION_INFLUENCE_CACHE, or the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "attention-influence"

@@ -17,7 +17,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 
 from udfs.attention import Head, MaskMode
 from udfs.checkpoint import Checkpoint, load_model, load_tokenizer
-from udfs.cores import num_cores
+from udfs.machine import num_cores
 from udfs.memory import keep_freed_memory
 from udfs.paired import PairedScorer
 from udfs.precision import resolve_dtype

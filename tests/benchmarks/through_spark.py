@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.through_spark", description=__doc__)
     parser.add_argument("--tokens", type=int, default=16_000, help="document tokens of a batch")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tasks", type=int, default=1, help="tasks that score at once")
+    parser.add_argument("--tasks", type=int, help="tasks that score at once; by default as many as score takes")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
     lines, what = measure(arguments.tokens, arguments.rounds, arguments.tasks)
@@ -62,7 +62,7 @@ def main() -> None:
     print(text)
 
 
-def measure(num_tokens: int, rounds: int, tasks: int) -> tuple[list[tuple[float, float]], str]:
+def measure(num_tokens: int, rounds: int, tasks: int | None) -> tuple[list[tuple[float, float]], str]:
     """(seconds alone, seconds through Spark) of each round, and what was scored."""
     folder = tempfile.mkdtemp()
     heads = os.path.join(folder, "heads.txt")
@@ -106,6 +106,7 @@ def measure(num_tokens: int, rounds: int, tasks: int) -> tuple[list[tuple[float,
         through_spark(few)
         found.append((alone, through_spark(documents)))
         print(f"round {number + 1}: bare {alone:.1f} s, through Spark {found[-1][1]:.1f} s", flush=True)
+    tasks = plan.tasks
     return found, f"{len(rows)} documents, {sum(workload.num_tokens):,} tokens, {tasks} task{'s' if tasks > 1 else ''}"
 
 

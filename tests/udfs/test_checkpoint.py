@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.udfs.conftest import CONTROL_WORD, SENTENCES, byte_level_tokenizer
 from tests.udfs.models import SHAPE, tiny_model
-from udfs.checkpoint import Checkpoint, load_model, load_tokenizer, resolve_checkpoint
+from udfs.checkpoint import Checkpoint, load_model, load_tokenizer, num_parameters, resolve_checkpoint
 from udfs.paired import PairedScorer
 
 
@@ -32,6 +32,20 @@ def test_a_folder_is_loaded_with_its_own_weights_and_tokenizer(folder: Path) -> 
         assert torch.equal(model.state_dict()[name], weight), name
     text = "Mask them, and the loss rises."
     assert load_tokenizer(checkpoint)(text)["input_ids"] == byte_level_tokenizer(bos=True)(text)["input_ids"]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_models_size_is_known_without_loading_it(tied: bool, folder: Path) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "tie_word_embeddings": tied}))
+    transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(folder)).save_pretrained(
+        folder
+    )
+    checkpoint = resolve_checkpoint(str(folder))
+    size = sum(weights.numel() for weights in load_file(folder / "model.safetensors").values())
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    assert num_parameters(checkpoint) == size
 
 
 def test_a_model_is_loaded_in_the_dtype_asked_for(folder: Path) -> None:
