@@ -17,6 +17,9 @@ import torch
 from tests.benchmarks.workloads import Workload
 from udfs.precision import multiply_in_full
 
+# How long a contender may take to end, in seconds.
+END_TIMEOUT = 60.0
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -88,7 +91,7 @@ def _in_turn(
             running.append((timing, process, ours))
         else:
             # Its memory is free before the next one starts.
-            process.join()
+            _end(process)
         say(f"{contender.name}: {timing.failure or f'started in {timing.startup_seconds:.1f} s'}")
     for number in range(num_rounds if running else 0):
         for timing, process, connection in running[number % len(running) :] + running[: number % len(running)]:
@@ -100,8 +103,16 @@ def _in_turn(
     for timing, process, connection in running:
         answer = None if timing.failure else _ask(timing, process, connection, "stop")
         timing.peak_bytes, timing.parts, timing.num_read = answer or (0, {}, None)
-        process.join()
+        _end(process)
     return timings
+
+
+def _end(process: Any) -> None:
+    """Wait for a process that has nothing left to do; kill one that an engine of its own keeps from ending."""
+    process.join(END_TIMEOUT)
+    if process.is_alive():
+        process.kill()
+        process.join()
 
 
 def _ask(timing: Timing, process: Any, connection: Connection, command: str | None) -> Any:
@@ -111,7 +122,7 @@ def _ask(timing: Timing, process: Any, connection: Connection, command: str | No
             connection.send(command)
         state, answer = connection.recv()
     except (EOFError, OSError):
-        process.join()
+        _end(process)
         state, answer = "failed", f"crashed with exit status {process.exitcode}"
     if state == "failed":
         timing.failure = answer

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tests.benchmarks import rounds
 from tests.benchmarks.report import spearman
 from tests.benchmarks.workloads import MIXES, SHAPES, document_lengths, number_texts, tokenizer_of
 from udfs.flops import useful_flops
@@ -72,3 +75,11 @@ def test_documents_have_the_lengths_of_their_mix() -> None:
 def test_rank_correlation_is_one_for_the_same_order_and_minus_one_for_the_reverse() -> None:
     assert spearman([0.1, 0.5, 0.3], [1.0, 9.0, 2.0]) == pytest.approx(1)
     assert spearman([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == pytest.approx(-1)
+
+
+def test_a_contender_that_does_not_end_by_itself_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "END_TIMEOUT", 0.1)
+    process = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(500,))
+    process.start()
+    rounds._end(process)
+    assert process.exitcode == -9
