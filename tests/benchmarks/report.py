@@ -285,6 +285,8 @@ def _bound(results: list[Result], ours: str) -> str:
         shares = ", ".join(f"{share:.0%} {part}" for part, share in row["time_shares"].items())
         sentences.append(f"{name}: {shares}, at {row['mfu']:.0%} of the peak.")
     left = [1 / row["mfu"] for _, row in found]
+    # Once where they are equal.
+    times = " to ".join(dict.fromkeys(f"{bound:.1f}" for bound in (min(left), max(left))))
     text = "The scorer's time goes to matrix products and attention, both by the libraries' kernels; by profile: "
-    rest = f"At the peak it would be {min(left):.1f} to {max(left):.1f} times as fast."
+    rest = f"At the peak it would be {times} times as fast."
     return f"{title}\n\n{text}{' '.join(sentences)} {rest}"

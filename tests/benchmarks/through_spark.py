@@ -112,11 +112,12 @@ def measure(num_tokens: int, rounds: int, tasks: int | None) -> tuple[list[tuple
 
 TEXT = """# What Spark and Delta cost beside the scorer
 
-Written by `python -m tests.benchmarks.through_spark` on {date}. {cores} cores; {versions}. SmolLM2-135M in float32, the
-short mix: {what}.
+Written by `python -m tests.benchmarks.through_spark` on {date}. {cores} cores; {versions}.
+SmolLM2-135M in float32, the short mix: {what}.
 
-Both score the same documents with their model loaded beforehand, in turn. Through Spark is all of a batch: finding what
-is not scored yet, the texts' way to a Python worker and back, and the commit.
+Both score the same documents with their model loaded beforehand, in turn. The bare loop is one process with a thread a
+core; Spark's tasks share the cores. Through Spark is all of a batch: finding what is not scored yet, the texts' way to
+Python workers and back, and the commit.
 
 ```text
 {table}
