@@ -48,10 +48,11 @@ def get_session(app_name: str) -> SparkSession:
     return local_session(app_name)
 
 
-def local_session(app_name: str, master: str = "local[*]", conf: Mapping[str, str] | None = None) -> SparkSession:
+def local_session(app_name: str, master: str | None = None, conf: Mapping[str, str] | None = None) -> SparkSession:
     """A new session in this machine's own JVM: quiet, no web page, workers on this very interpreter.
 
-    conf is added last. Raises ValueError for a missing or wrong Java.
+    By default with a slot a core: Java's own count (local[*]) may be another. conf is added last. Raises ValueError for
+    a missing or wrong Java.
     """
     from pyspark.sql import SparkSession
 
@@ -59,7 +60,7 @@ def local_session(app_name: str, master: str = "local[*]", conf: Mapping[str, st
     # It logs, with two stack traces, the error that is raised to the caller anyway.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    builder = SparkSession.builder.master(master).appName(app_name)
+    builder = SparkSession.builder.master(master or f"local[{num_cores()}]").appName(app_name)
     for key, value in {**_local_conf(), **(conf or {})}.items():
         builder = builder.config(key, value)
     if not _delta_jars_installed():

@@ -4,34 +4,56 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-# Of a container, from inside: version 2 of Linux's control groups, then version 1.
-CGROUPS = Path("/sys/fs/cgroup")
+# Where Linux shows control groups, which limit containers and cluster jobs, and says which ones a process is in.
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def num_cores(cgroups: Path = CGROUPS) -> int:
+def num_cores() -> int:
     """Cores that this process may use: fewer than the machine has under taskset and in most containers."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, period = (
-        _numbers(cgroups / "cpu.max")
-        or _numbers(cgroups / "cpu/cpu.cfs_quota_us", cgroups / "cpu/cpu.cfs_period_us")
-        or (-1, 1)
-    )
-    # Version 1 writes -1 for none.
-    return min(cores, math.ceil(quota / period)) if quota > 0 else cores
+    for folder in _control_groups("cpu"):
+        quota, period = _numbers(folder / "cpu.max", 2) or (
+            *(_numbers(folder / "cpu.cfs_quota_us", 1) or (-1,)),
+            *(_numbers(folder / "cpu.cfs_period_us", 1) or (1,)),
+        )
+        # -1 is version 1's word for no limit.
+        if quota > 0:
+            cores = min(cores, math.ceil(quota / period))
+    return cores
 
 
-def memory_bytes(cgroups: Path = CGROUPS) -> int:
+def memory_bytes() -> int:
     """Memory that this process may use: less than the machine has in most containers."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _numbers(cgroups / "memory.max") or _numbers(cgroups / "memory/memory.limit_in_bytes") or (total,)
-    return min(total, *limit)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for folder in _control_groups("memory"):
+        limit = _numbers(folder / "memory.max", 1) or _numbers(folder / "memory.limit_in_bytes", 1) or (memory,)
+        memory = min(memory, *limit)
+    return memory
 
 
-def _numbers(*files: Path) -> tuple[int, ...] | None:
-    """The numbers in the files; None where a file is missing or sets no limit (max)."""
+def _control_groups(controller: str) -> Iterator[Path]:
+    """The folders of this process's groups of the controller, and of the groups that those are in (cgroups(7)).
+
+    Inside a container the path of its group may be the host's, and only the top folder be there.
+    """
+    lines = OWN_CGROUPS.read_text().splitlines() if OWN_CGROUPS.is_file() else []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        # Version 2 has one group for all controllers.
+        if controllers and controller not in controllers.split(","):
+            continue
+        top = CGROUPS / controller if controllers else CGROUPS
+        own = top / path.strip("/")
+        yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(top))
+
+
+def _numbers(file: Path, count: int) -> tuple[int, ...] | None:
+    """The file's numbers; None where there is no such file, or it sets no limit (max)."""
     try:
-        return tuple(int(word) for file in files for word in file.read_text().split())
+        numbers = tuple(int(word) for word in file.read_text().split())
     except (OSError, ValueError):
         return None
+    return numbers if len(numbers) == count else None

@@ -32,6 +32,7 @@ from schemas import corpus, scores
 from tests.benchmarks.__main__ import SMOLLM2_HEADS, smollm2
 from tests.benchmarks.workloads import make_workload
 from udfs.checkpoint import load_model, load_tokenizer
+from udfs.machine import num_cores
 from udfs.memory import keep_freed_memory
 from udfs.paired import PairedScorer
 
@@ -52,7 +53,7 @@ def main() -> None:
     ]
     text = TEXT.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
-        cores=os.cpu_count(),
+        cores=num_cores(),
         versions=f"Python {platform.python_version()}, pyspark {pyspark.__version__}, torch {torch.__version__}",
         what=what,
         table=plain_table(["round", "bare loop", "through Spark", "more", "bare / Spark"], rows),
@@ -92,7 +93,7 @@ def measure(num_tokens: int, rounds: int, tasks: int | None) -> tuple[list[tuple
         return time.perf_counter() - begin
 
     few = documents.filter("doc_id < '00004'")
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(num_cores())
     keep_freed_memory()
     model, tokenizer = load_model(scorer.checkpoint, torch.float32, "cpu"), load_tokenizer(scorer.checkpoint)
     bare = PairedScorer(model, tokenizer, SMOLLM2_HEADS)
