@@ -23,7 +23,7 @@ from schemas import scores
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# The smallest batch, and the first of a run, before its speed is known, in bytes of text.
+# Of each model at work: the smallest batch, and the first of a run, before its speed is known, in bytes of text.
 MIN_BATCH_BYTES = 32 * 2**10
 # Text that is read at once for each task, in bytes: it waits on disk for its commits, which would else each read all of
 # the source.
@@ -126,10 +126,12 @@ class BatchScorer:
         """Text in the next commit, of a run that scores total bytes."""
         if self.plan.batch_bytes is not None:
             return self.plan.batch_bytes
+        # Not fewer documents than models: one is scored by one of them.
+        smallest = self.log.num_devices * max(MIN_BATCH_BYTES, total // (self.log.num_to_do or 1))
         speed = self.log.bytes_per_second
         if speed is None:
-            return MIN_BATCH_BYTES
-        return max(MIN_BATCH_BYTES, min(total // MIN_BATCHES, int(speed * 60 * self.plan.batch_minutes)))
+            return smallest
+        return max(smallest, min(total // MIN_BATCHES, int(speed * 60 * self.plan.batch_minutes)))
 
     def _score_buckets(
         self, spark: SparkSession, documents: DataFrame, buckets: Buckets, transaction: Transaction | None
@@ -201,7 +203,8 @@ class BatchScorer:
                 raise
             raise ValueError(
                 f"Python workers fail at any text, even a short one ({failure}); there may be too little memory for "
-                "the model and its task, or a library crashes: see what the executors log. What was scored is kept"
+                f"the models of {self.plan.tasks} tasks (--tasks), or a library crashes: see what the executors log. "
+                "What was scored is kept"
             ) from error
 
     def _mark(self, spark: SparkSession, documents: DataFrame, failure: str) -> None:

@@ -138,6 +138,17 @@ def test_a_part_of_the_source_is_not_cut_into_as_many_commits_as_all_of_it(
     assert num_commits(spark, namespace) <= 9
 
 
+@pytest.mark.parametrize(("tasks", "commits"), [(1, 6), (2, 3)])
+def test_a_commit_has_a_document_for_each_model_at_work_however_few_there_are(
+    tasks: int, commits: int, spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_documents(spark, namespace, {f"doc-{number}": "Words of a length. " * 9 for number in range(6)})
+    monkeypatch.setattr("jobs.scoring.MIN_BATCH_BYTES", 1)
+    monkeypatch.setattr("jobs.scoring.MIN_BATCHES", 1000)
+    score(tasks=tasks)
+    assert num_commits(spark, namespace) == commits
+
+
 def test_batches_are_as_large_as_asked_and_each_is_a_commit(spark: SparkSession, namespace: str, score: Score) -> None:
     add_documents(spark, namespace, documents(12))
     score(batch_bytes=400)
