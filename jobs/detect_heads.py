@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,7 +45,7 @@ class DetectHeadsSettings(StageSettings):
     tasks: int | None = Field(
         None,
         ge=1,
-        description="Spark tasks; on one machine by default one a core as memory allows, or one for a GPU",
+        description="Spark tasks; on one machine by default one a core as memory allows, one if it has a GPU",
     )
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
     json_output: bool = Field(False, alias="json", description="print the result as JSON")
@@ -67,7 +67,8 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
     if settings.heads_file and Path(settings.heads_file).expanduser().is_dir():
         raise ValueError(f"--heads-file {settings.heads_file} is a folder; name a file in it")
     chosen = choose_probes(namespace.read(spark, probes.TABLE), namespace, checkpoint, settings.limit)
-    probe_ids = [row["probe_id"] for row in chosen.select("probe_id").collect()]
+    lengths = {row["probe_id"]: row["num_tokens"] for row in chosen.select("probe_id", "num_tokens").collect()}
+    probe_ids = list(lengths)
     detection_id = identity(checkpoint.model_id, settings.dtype, *sorted(probe_ids))
     if settings.dry_run:
         print(f"would run {checkpoint.model_id} on {len(probe_ids)} probes")
@@ -76,7 +77,7 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
         namespace.create(spark, table)
     scores, num_answered = known_scores(namespace.read(spark, head_scores.TABLE), detection_id)
     if not scores:
-        scores, num_answered = detect(settings, spark, chosen, probe_ids, checkpoint)
+        scores, num_answered = detect(settings, spark, chosen, lengths, checkpoint)
         ids = (detection_id, checkpoint.model_id)
         rows = [(*ids, *head, score, num_answered) for head, score in sorted(scores.items())]
         namespace.append(spark.createDataFrame(rows, head_scores.TABLE.schema), head_scores.TABLE)
@@ -123,20 +124,24 @@ def detect(
     settings: DetectHeadsSettings,
     spark: SparkSession,
     probes: DataFrame,
-    probe_ids: Sequence[str],
+    lengths: Mapping[str, int],
     checkpoint: Checkpoint,
 ) -> tuple[Scores, int]:
-    """(each head's mean score, probes answered), probe by probe on the workers, with progress."""
+    """(each head's mean score, probes answered), probe by probe on the workers, with progress.
+
+    lengths: of each probe's id, its tokens.
+    """
     from udfs.retrieval import CopyResult, mean_scores
     from udfs.spark_udfs import ModelSpec, copy_score_udf
 
-    tasks = num_tasks(spark, settings.tasks, checkpoint)
+    tasks = num_tasks(spark, settings.tasks, checkpoint, max(lengths.values()))
     udf = copy_score_udf(ModelSpec(checkpoint, settings.dtype, threads_per_task(spark, tasks)))
     results: list[CopyResult] = []
+    probe_ids = list(lengths)
     step = tasks * PROBES_PER_TASK
     with progress("Detecting heads", total=len(probe_ids), unit="probes") as bar:
         for begin in range(0, len(probe_ids), step):
-            part = probes.filter(probes.probe_id.isin(list(probe_ids[begin : begin + step]))).repartition(tasks)
+            part = probes.filter(probes.probe_id.isin(probe_ids[begin : begin + step])).repartition(tasks)
             copied = part.select(udf("prompt", "answer", "value_start", "value_end").alias("copied")).select("copied.*")
             with worker_errors():
                 results += [CopyResult(**row.asDict()) for row in copied.collect()]

@@ -48,7 +48,7 @@ class ScoreSettings(ScorerSettings):
     tasks: int | None = Field(
         None,
         ge=1,
-        description="Spark tasks; on one machine by default one a core as memory allows, or one for a GPU",
+        description="Spark tasks; on one machine by default one a core as memory allows, one if it has a GPU",
     )
     dry_run: bool = Field(False, description="say what would be scored, and stop")
 
@@ -106,7 +106,7 @@ def scoring_plan(settings: ScoreSettings, spark: SparkSession, scorer: Scorer) -
     from jobs.scoring import ScoringPlan
     from udfs.spark_udfs import ModelSpec, ScorerSpec, paired_score_udf
 
-    tasks = num_tasks(spark, settings.tasks, scorer.checkpoint)
+    tasks = num_tasks(spark, settings.tasks, scorer.checkpoint, max(scorer.window, settings.max_batch_tokens or 0))
     model = ModelSpec(scorer.checkpoint, scorer.dtype, threads_per_task(spark, tasks))
     spec = ScorerSpec(
         model, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens, settings.compiled

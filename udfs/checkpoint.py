@@ -123,14 +123,20 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
     return model.eval().requires_grad_(False).to(device)
 
 
-def num_parameters(checkpoint: Checkpoint) -> int:
-    """Weights of the checkpoint's model, which is not loaded for it: made of its configuration, without memory."""
-    with quiet_transformers(), _as_value_error(checkpoint.name), torch.device("meta"):
-        config = AutoConfig.from_pretrained(
-            checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
-        )
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=checkpoint.trust_remote_code)
-    return int(model.num_parameters())
+def num_parameters(checkpoint: Checkpoint) -> int | None:
+    """Weights of the checkpoint's model, which is not loaded: it is made of its configuration, without memory.
+
+    None where that cannot be told: code that a model brings is not run for it, and not every model can be made so.
+    """
+    if checkpoint.trust_remote_code:
+        return None
+    try:
+        with quiet_transformers(), _as_value_error(checkpoint.name), torch.device("meta"):
+            config = AutoConfig.from_pretrained(checkpoint.path, revision=checkpoint.revision)
+            # Not in the configuration's format, in which some cannot be made.
+            return int(AutoModelForCausalLM.from_config(config, dtype=torch.float32).num_parameters())
+    except ValueError:
+        return None
 
 
 def cache_folder() -> Path:

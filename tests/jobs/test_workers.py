@@ -26,27 +26,29 @@ def test_a_cluster_has_as_many_tasks_as_shuffle_partitions_and_200_where_it_choo
 ) -> None:
     cluster: Any = Session("spark://host:7077", spark_sql_shuffle_partitions=partitions)
     checkpoint = resolve_checkpoint(tiny_model_folder)
-    assert num_tasks(cluster, None, checkpoint) == expected
-    assert num_tasks(cluster, 3, checkpoint) == 3
+    assert num_tasks(cluster, None, checkpoint, 64) == expected
+    assert num_tasks(cluster, 3, checkpoint, 64) == 3
     assert threads_per_task(cluster, 3) is None
 
 
 @pytest.mark.parametrize(
-    ("master", "cores", "memory", "expected"),
+    ("master", "cores", "memory", "pass_tokens", "expected"),
     [
-        ("local[*]", 8, 64 * GIB, (8, 1)),
-        ("local[*]", 8, 16 * GIB, (2, 4)),
-        ("local[*]", 8, 2 * GIB, (1, 8)),
-        ("local[2]", 8, 64 * GIB, (2, 4)),
-        ("local[2, 3]", 8, 64 * GIB, (2, 4)),
-        ("local[16]", 8, 64 * GIB, (8, 1)),
-        ("local", 8, 64 * GIB, (1, 8)),
+        ("local[*]", 8, 64 * GIB, 64, (8, 1)),
+        ("local[*]", 8, 16 * GIB, 64, (2, 4)),
+        ("local[*]", 8, 64 * GIB, 16_384, (2, 4)),
+        ("local[*]", 8, 2 * GIB, 64, (1, 8)),
+        ("local[2]", 8, 64 * GIB, 64, (2, 4)),
+        ("local[2, 3]", 8, 64 * GIB, 64, (2, 4)),
+        ("local[16]", 8, 64 * GIB, 64, (8, 1)),
+        ("local", 8, 64 * GIB, 64, (1, 8)),
     ],
 )
 def test_a_single_machine_has_a_task_a_core_and_fewer_of_more_threads_where_slots_or_memory_are_few(
     master: str,
     cores: int,
     memory: int,
+    pass_tokens: int,
     expected: tuple[int, int],
     tiny_model_folder: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -55,25 +57,45 @@ def test_a_single_machine_has_a_task_a_core_and_fewer_of_more_threads_where_slot
     monkeypatch.setattr(workers, "memory_bytes", lambda: memory)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     local: Any = Session(master)
-    tasks = num_tasks(local, None, resolve_checkpoint(tiny_model_folder))
+    tasks = num_tasks(local, None, resolve_checkpoint(tiny_model_folder), pass_tokens)
     assert (tasks, threads_per_task(local, tasks)) == expected
 
 
-def test_a_machine_with_a_gpu_has_one_task(tiny_model_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+@pytest.mark.parametrize("reason", ["torch.cuda.is_available", "pyspark.sql.utils.is_remote"])
+def test_a_machine_with_a_gpu_and_one_that_is_not_this_one_have_one_task(
+    reason: str, tiny_model_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "num_cores", lambda: 8)
+    monkeypatch.setattr(workers, "memory_bytes", lambda: 64 * GIB)
+    monkeypatch.setattr(reason, lambda: True)
     local: Any = Session("local[*]")
-    assert num_tasks(local, None, resolve_checkpoint(tiny_model_folder)) == 1
+    assert num_tasks(local, None, resolve_checkpoint(tiny_model_folder), 64) == 1
 
 
 @pytest.mark.parametrize(
     ("slots", "cores", "fitting", "expected"),
-    # Three tasks of two threads leave two of eight cores alone, and five of one leave three.
-    [(8, 8, 3, 2), (8, 8, 5, 4), (6, 6, 4, 3), (2, 2, 0, 1), (7, 7, 7, 7), (4, 16, 16, 4)],
+    # Three tasks of two threads would leave two of eight cores alone, and five of one thread three.
+    [
+        (8, 8, 3, 2),
+        (8, 8, 5, 4),
+        (6, 6, 4, 3),
+        (2, 2, 0, 1),
+        (7, 7, 7, 7),
+        (7, 7, 6, 6),
+        (11, 11, 7, 5),
+        (4, 16, 16, 4),
+    ],
 )
-def test_no_core_is_left_without_a_thread_where_that_can_be(
-    slots: int, cores: int, fitting: int, expected: int
-) -> None:
+def test_few_cores_are_left_without_a_thread(slots: int, cores: int, fitting: int, expected: int) -> None:
     assert most_tasks(slots, cores, fitting) == expected
+
+
+def test_tasks_of_several_cpus_are_fewer(tiny_model_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "num_cores", lambda: 8)
+    monkeypatch.setattr(workers, "memory_bytes", lambda: 64 * GIB)
+    local: Any = Session("local[*]", spark_task_cpus="4")
+    assert num_tasks(local, None, resolve_checkpoint(tiny_model_folder), 64) == 2
+    assert threads_per_task(local, 2) == 4
 
 
 def test_more_tasks_than_slots_share_the_cores_of_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,22 @@ def test_a_models_size_is_known_without_loading_it(tied: bool, folder: Path) -> 
     assert num_parameters(checkpoint) == size
 
 
+def test_a_models_own_code_is_not_run_to_tell_its_size(folder: Path) -> None:
+    assert num_parameters(resolve_checkpoint(str(folder), trust_remote_code=True)) is None
+
+
+def test_a_model_that_cannot_be_made_without_memory_has_no_known_size(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = resolve_checkpoint(str(folder))
+
+    def made_with_numbers(*_arguments: object, **_options: object) -> None:
+        torch.ones(1).item()
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_config", made_with_numbers)
+    assert num_parameters(checkpoint) is None
+
+
 def test_a_model_is_loaded_in_the_dtype_asked_for(folder: Path) -> None:
     checkpoint = resolve_checkpoint(str(folder))
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
