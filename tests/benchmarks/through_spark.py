@@ -107,8 +107,8 @@ def measure(num_tokens: int, rounds: int, tasks: int | None) -> tuple[list[tuple
         through_spark(few)
         found.append((alone, through_spark(documents)))
         print(f"round {number + 1}: bare {alone:.1f} s, through Spark {found[-1][1]:.1f} s", flush=True)
-    tasks = plan.tasks
-    return found, f"{len(rows)} documents, {sum(workload.num_tokens):,} tokens, {tasks} task{'s' if tasks > 1 else ''}"
+    at_once = f"{plan.tasks} task{'s' if plan.tasks > 1 else ''}"
+    return found, f"{len(rows)} documents, {sum(workload.num_tokens):,} tokens, {at_once}"
 
 
 TEXT = """# What Spark and Delta cost beside the scorer
