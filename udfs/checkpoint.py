@@ -6,13 +6,8 @@ safetensors only (a pickle runs code when it is read), and a model's own code ru
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +16,14 @@ import httpx
 import torch
 import transformers
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from udfs.architectures import check_architecture, max_exact_window
+from udfs.gguf import converted_gguf
+from udfs.loading import as_value_error, quiet_transformers, unloadable
 from udfs.precision import multiply_in_full
+from udfs.tokenizer import read_tokenizer
+from udfs.weights import load_whole
 
 HUB_ID = re.compile(r"^\w[\w.-]*(/\w[\w.-]*)?$")
 CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel")
@@ -61,7 +59,7 @@ def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpo
     model, when it has no safetensors, is not causal, or has attention that cannot be masked exactly.
     """
     path, revision, weights_hash = _locate(name)
-    with quiet_transformers(), _as_value_error(name):
+    with quiet_transformers(), as_value_error(name):
         config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
     text_config = config.get_text_config()
     _check_causal(name, config)
@@ -90,17 +88,8 @@ def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpo
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:
     """The checkpoint's fast tokenizer, which reads control words such as <|im_end|> in a text as plain text."""
-    with quiet_transformers(), _as_value_error(checkpoint.name):
-        tokenizer = AutoTokenizer.from_pretrained(
-            checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
-        )
-    if not tokenizer.is_fast:
-        raise ValueError(
-            f"model {checkpoint.name!r} has no fast tokenizer (tokenizer.json); convert its tokenizer first"
-        )
-    # A document that mentions a control word must not switch the model into another mode.
-    tokenizer.split_special_tokens = True
-    return tokenizer
+    model = checkpoint
+    return read_tokenizer(model.name, model.path, model.revision, trust_remote_code=model.trust_remote_code)
 
 
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
@@ -112,7 +101,7 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
     From here on, the process multiplies in full: see multiply_in_full.
     """
     multiply_in_full()
-    model = _load_whole(
+    model = load_whole(
         checkpoint.name,
         pretrained_model_name_or_path=checkpoint.path,
         revision=checkpoint.revision,
@@ -131,33 +120,12 @@ def num_parameters(checkpoint: Checkpoint) -> int | None:
     if checkpoint.trust_remote_code:
         return None
     try:
-        with quiet_transformers(), _as_value_error(checkpoint.name), torch.device("meta"):
+        with quiet_transformers(), as_value_error(checkpoint.name), torch.device("meta"):
             config = AutoConfig.from_pretrained(checkpoint.path, revision=checkpoint.revision)
             # Not in the configuration's format, in which some cannot be made.
             return int(AutoModelForCausalLM.from_config(config, dtype=torch.float32).num_parameters())
     except ValueError:
         return None
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: $ATTENTION_INFLUENCE_CACHE, or the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "attention-influence"
-    return Path(os.environ.get("ATTENTION_INFLUENCE_CACHE", default))
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Hold back transformers' progress bars and warnings: a job's log is for the job's own words."""
-    level = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    bars = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(level)
-        if bars:
-            transformers.utils.logging.enable_progress_bar()
 
 
 def _locate(name: str) -> tuple[str, str | None, str | None]:
@@ -167,7 +135,7 @@ def _locate(name: str) -> tuple[str, str | None, str | None]:
         if not file.is_file():
             raise ValueError(f"there is no GGUF file {name}; name an existing .gguf file, a model folder or a hub id")
         digest = _sha256([file])
-        return str(_converted_gguf(file, digest)), None, digest
+        return str(converted_gguf(file, digest)), None, digest
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         weights = sorted(folder.glob("*.safetensors"))
@@ -193,7 +161,7 @@ def _check_hub_answers(name: str, hub_id: str, revision: str | None) -> None:
         if not isinstance(try_to_load_from_cache(hub_id, "config.json", revision=revision), str):
             get_hf_file_metadata(hf_hub_url(hub_id, "config.json", revision=revision))
     except httpx.TransportError as error:
-        raise _unloadable(name, f"the model hub cannot be reached ({error}).") from error
+        raise unloadable(name, f"the model hub cannot be reached ({error}).") from error
     except (OSError, ValueError):
         return  # The hub said no, or is switched off by HF_HUB_OFFLINE: transformers puts either into words.
 
@@ -223,56 +191,3 @@ def _sha256(files: list[Path]) -> str:
         with file.open("rb") as stream:
             digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
-
-
-def _converted_gguf(file: Path, digest: str) -> Path:
-    """The folder with file's weights as float32 safetensors: made once, then memory-mapped by every worker."""
-    folder = cache_folder() / f"{file.stem}-{digest[:16]}"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    quantised = _load_whole(str(file), **source, dtype=torch.float32)
-    with quiet_transformers(), _as_value_error(str(file)):
-        tokenizer = AutoTokenizer.from_pretrained(**source)
-    # A model read from GGUF refuses to be saved; a fresh one of the same shape does not.
-    settings = {k: v for k, v in quantised.config.to_dict().items() if k != "quantization_config"}
-    model = AutoModelForCausalLM.from_config(type(quantised.config)(**settings), dtype=torch.float32)
-    model.load_state_dict(quantised.state_dict())
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
-    try:
-        model.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
-        # Another process may have been faster; both folders hold the same, so the loser's is thrown away.
-        with contextlib.suppress(OSError):
-            scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return folder
-
-
-def _load_whole(name: str, **source: Any) -> Any:
-    """The model that from_pretrained makes of source; ValueError where it would draw missing weights at random."""
-    with quiet_transformers(), _as_value_error(name):
-        model, loading = AutoModelForCausalLM.from_pretrained(**source, output_loading_info=True)
-        missing = sorted(loading["missing_keys"])
-        if missing:
-            raise ValueError(f"its weights lack {missing[0]} and {len(missing) - 1} other tensors.")
-    return model
-
-
-@contextlib.contextmanager
-def _as_value_error(name: str) -> Iterator[None]:
-    """Turn what transformers and the hub raise for a model that cannot be read into one clear ValueError."""
-    try:
-        yield
-    except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise _unloadable(name, reason) from error
-
-
-def _unloadable(name: str, reason: str) -> ValueError:
-    return ValueError(
-        f"model {name!r} cannot be loaded: {reason} Name a hub id (org/name@revision) that this machine can "
-        "reach, a folder with config.json and *.safetensors, or a .gguf file."
-    )
