@@ -15,6 +15,7 @@ from jobs.settings import StageSettings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
+    from jobs.read_input import Input
     from jobs.tables import Namespace
 
 EXAMPLES = 5
@@ -57,7 +58,9 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
     unique, and ids that corpus holds with another text.
     """
-    from jobs.read_input import InputColumns, count_hidden, detect_format, read_input
+    from jobs.input_columns import InputColumns
+    from jobs.input_files import count_hidden
+    from jobs.read_input import detect_format, read_input
     from jobs.statements import run_statement
     from jobs.tables import Namespace, spark_reasons
     from schemas import corpus
@@ -72,13 +75,15 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     file_format = detect_format(spark, settings.input) if settings.format == "auto" else settings.format
     found = read_input(spark, settings.input, file_format, columns)
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
-    documents = run_statement(spark, "ingest_documents", values, documents=found)
+    documents = run_statement(spark, "ingest_documents", values, documents=found.documents)
     if settings.limit:
-        documents = documents.orderBy("doc_id", "domain", "source").limit(settings.limit)
+        # What cannot be read comes first, so that no limit hides it.
+        documents = documents.orderBy("problem is null", "doc_id", "domain", "source").limit(settings.limit)
     existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
     compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
     with spark_reasons(f"--input {settings.input} cannot be read"):
         domains = run_statement(spark, "ingest_summary", compared=compared).collect()
+        _require_readable(found, domains)
     _require_ids(settings, compared, domains)
     if not settings.dry_run:
         _write(settings, spark, namespace, documents, existing)
@@ -96,6 +101,20 @@ def _existing(spark: SparkSession, namespace: Namespace, *, with_text: bool) -> 
         return spark.createDataFrame([], "doc_id string, domain string, text_sha256 string")
     text_sha256 = "coalesce(sha2(text, 256), 'null')" if with_text else "cast(null as string)"
     return namespace.read(spark, corpus.TABLE).selectExpr("doc_id", "domain", f"{text_sha256} as text_sha256")
+
+
+def _require_readable(found: Input, domains: list[Row]) -> None:
+    """Raise ValueError for what of the input cannot be read, and for columns that it does not have."""
+    problems = [row["first_problem"] for row in domains if row["first_problem"]]
+    first = min(problems, key=lambda problem: (problem["file"], problem["block"], problem["line"]), default=None)
+    num_read = sum(row["num_read"] for row in domains)
+    found.require_readable(num_read, sum(row["num_problems"] for row in domains), first)
+    if num_read:
+        columns = found.columns
+        roles = {"text": columns.text, "id": columns.doc_id, "domain": columns.domain, "source": columns.source}
+        found.require_columns(
+            {name: any(row[f"has_{role}"] for row in domains) for role, name in roles.items() if name}
+        )
 
 
 def _require_ids(settings: IngestSettings, compared: DataFrame, domains: list[Row]) -> None:

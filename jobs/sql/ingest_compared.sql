@@ -6,7 +6,13 @@ distinct_documents as (
         doc_id,
         count(*) as num_rows,
         min(struct(domain, source, text_sha256)) as chosen,
-        count_if(was_repaired) as num_repaired
+        count_if(was_repaired) as num_repaired,
+        count(problem) as num_problems,
+        min(problem) as first_problem,
+        bool_or(has_id) as has_id,
+        bool_or(text_sha256 <> 'null') as has_text,
+        bool_or(has_domain) as has_domain,
+        bool_or(source is not null) as has_source
     from documents
     group by doc_id
 )
@@ -15,6 +21,12 @@ select
     d.chosen.domain,
     d.num_rows,
     d.num_repaired,
+    d.num_problems,
+    d.first_problem,
+    d.has_id,
+    d.has_text,
+    d.has_domain,
+    d.has_source,
     corpus.doc_id is not null as is_present,
     corpus.doc_id is not null and corpus.text_sha256 <> d.chosen.text_sha256 as has_other_text,
     corpus.doc_id is not null and corpus.domain <> d.chosen.domain as has_other_domain

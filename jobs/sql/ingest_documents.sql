@@ -8,7 +8,8 @@ valid as (
         make_valid_utf8(domain) as domain,
         make_valid_utf8(text) as text,
         make_valid_utf8(source) as source,
-        was_repaired
+        was_repaired,
+        problem
     from documents
 )
 select
@@ -17,5 +18,8 @@ select
     text,
     source,
     was_repaired,
-    coalesce(sha2(text, 256), 'null') as text_sha256
+    coalesce(sha2(text, 256), 'null') as text_sha256,
+    doc_id is not null as has_id,
+    domain is not null as has_domain,
+    problem
 from valid

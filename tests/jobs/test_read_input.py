@@ -8,7 +8,10 @@ import json
 import pyarrow as pa
 import pytest
 
-from jobs.read_input import InputColumns, count_hidden, detect_format, list_files, read_input
+from jobs.input_columns import InputColumns
+from jobs.input_files import count_hidden, list_files
+from jobs.read_input import detect_format
+from tests.jobs.input_cases import read_documents
 
 PLAIN = InputColumns(fixed_domain="d")
 WITH_ID = InputColumns(doc_id="id", fixed_domain="d")
@@ -62,7 +65,7 @@ def texts(documents):
 
 
 def read(spark, path, file_format, columns=PLAIN):
-    return read_input(spark, str(path), file_format, columns)
+    return read_documents(spark, str(path), file_format, columns)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
@@ -95,10 +98,12 @@ def test_every_member_of_a_compressed_file_is_read(spark, tmp_path):
 def test_lines_that_are_not_one_json_object_are_counted_and_shown_in_short(spark, tmp_path):
     path = tmp_path / "lines.jsonl"
     path.write_bytes(b"\n".join([b'{"text": "good"}', *BAD_LINES]))
-    with pytest.raises(ValueError, match=f"{len(BAD_LINES)} of {len(BAD_LINES) + 1} lines are not one JSON object"):
+    with pytest.raises(
+        ValueError, match=f"{len(BAD_LINES)} of {len(BAD_LINES) + 1} lines cannot be read; the first, line 2 of"
+    ):
         read(spark, path, "jsonl")
     path.write_bytes(b'{"text": "\x1b[2J' + b"x" * 100_000)
-    with pytest.raises(ValueError, match=r"lines\.jsonl that starts with") as error:
+    with pytest.raises(ValueError, match=r"line 1 of .*lines\.jsonl, is not one JSON object: it starts with") as error:
         read(spark, path, "jsonl")
     assert len(str(error.value)) < 400 + len(str(path))
     assert "\x1b" not in str(error.value)
@@ -155,14 +160,18 @@ def test_parquet_keeps_null_empty_and_binary_text_and_the_folders_that_it_is_par
     }
 
 
-def test_parquet_in_folders_below_is_read_and_a_mixture_that_spark_would_read_in_part_is_refused(spark, tmp_path):
+def test_parquet_in_folders_below_is_read_also_where_some_of_these_name_a_column(spark, tmp_path):
     for folder in ("docs", "docs/deep/er"):
         spark.createDataFrame([(folder,)], "text string").write.mode("append").parquet(str(tmp_path / folder))
     assert texts(read(spark, tmp_path / "docs", "parquet")) == [(True, "docs"), (True, "docs/deep/er")]
     assert texts(read(spark, tmp_path / "docs" / "*" / "er", "parquet")) == [(True, "docs/deep/er")]
     spark.createDataFrame([("en",)], "text string").write.parquet(str(tmp_path / "docs" / "lang=en"))
-    with pytest.raises(ValueError, match=r"files in folders such as lang=en and others beside these"):
-        read(spark, tmp_path / "docs", "parquet")
+    found = read(spark, tmp_path / "docs", "parquet", InputColumns(domain="lang"))
+    assert {(row["text"], row["domain"]) for row in found.collect()} == {
+        ("docs", None),
+        ("docs/deep/er", None),
+        ("en", "en"),
+    }
     assert texts(read(spark, tmp_path / "docs" / "lang=en", "parquet")) == [(True, "en")]
 
 
@@ -210,17 +219,20 @@ def test_a_column_that_is_not_there_is_answered_with_those_that_are(spark, tmp_p
 def test_columns_that_hold_no_text_or_no_single_value_are_refused_by_type(spark, tmp_path):
     rows = spark.createDataFrame([(1, ["a"])], "text int, tags array<string>")
     rows.write.parquet(str(tmp_path / "docs"))
-    with pytest.raises(ValueError, match="column 'text' is int, but documents are strings or binary"):
+    with pytest.raises(ValueError, match=r"column 'text' is int in .*\.parquet, but documents are strings or binary"):
         read(spark, tmp_path / "docs", "parquet")
     rows.selectExpr("'x' as text", "tags").write.mode("overwrite").parquet(str(tmp_path / "docs"))
-    with pytest.raises(ValueError, match="column 'tags' is array<string>, but must hold one value"):
+    with pytest.raises(
+        ValueError,
+        match=r"column 'tags' is array<string>, which Spark does not read as one value, in",
+    ):
         read(spark, tmp_path / "docs", "parquet", InputColumns(domain="tags"))
 
 
 def test_a_damaged_file_is_named(spark, tmp_path):
     path = tmp_path / "lines.jsonl.gz"
     path.write_bytes(gzip.compress(json.dumps({"text": "x" * 5000}).encode())[:-12])
-    with pytest.raises(ValueError, match=r"cannot be read as jsonl: .*lines\.jsonl\.gz"):
+    with pytest.raises(ValueError, match=r"cannot be read: .*lines\.jsonl\.gz"):
         read(spark, path, "jsonl")
 
 

@@ -1,0 +1,206 @@
+"""Documents from JSON lines: one object a line, nothing of it taken for what it is not."""
+
+from __future__ import annotations
+
+import json as js
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, StringType, StructField, StructType
+
+from jobs.input_columns import FILE, InputColumns, column_path, input_rows, same_name
+from jobs.input_files import InputFiles, escape_globs, file_name, folder_value
+from schemas.quoting import quote_name
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+# JSON can write half of a surrogate pair, UTF-8 cannot: Spark would store a question mark. After an even number of
+# backslashes only: an odd one more makes the escape plain text.
+LONE_HIGH_SURROGATE = r"(?<!\\)((?:\\\\)*+)\\u[dD][89abAB]\p{XDigit}{2}(?!\\u[dD][c-fC-F]\p{XDigit}{2})"
+LONE_LOW_SURROGATE = r"(?<!\\u[dD][89abAB]\p{XDigit}{2})(?<!\\)((?:\\\\)*+)\\u[dD][c-fC-F]\p{XDigit}{2}"
+# What Spark makes of a number of JSON that it does not keep as it is written: 1e3 is 1000.0, -0 is 0.
+RESPELT = r'^(?:-?[0-9]+\.[0-9]+(?:[eE]-?[0-9]+)?|-?[0-9]+[eE]-?[0-9]+|0|"?-?Infinity"?)$'
+# Of a longer string than that, Jackson would not say that it is long, but that the line is no JSON.
+OPTIONS = {"allowSingleQuotes": "false", "maxStringLen": str(2**31 - 1)}
+NUMBER = r'^(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE]-?[0-9]+)?|"-?Infinity")$'
+SHOWN_BYTES = 80
+NO_OBJECT = "is not one JSON object"
+BOM = "\ufeff"
+SPACES = " \t\r"
+
+
+def read_json_lines(spark: SparkSession, files: InputFiles, columns: InputColumns) -> DataFrame:
+    """The documents of each line: see input_rows. A line that cannot be read has a problem; an empty one is none."""
+    lines = spark.read.option("recursiveFileLookup", "true").text(files.load_paths())
+    parsed = _parsed(lines, columns).where("not is_blank")
+    values = {name: _value(name, files.folder_keys()) for name in dict.fromkeys(columns.named())}
+    parsed = parsed.withColumn("what", _what_is_wrong(columns))
+    start = F.substring(F.col("value").cast("binary"), 1, SHOWN_BYTES)
+    problem = F.when(
+        F.col("what").isNotNull(), F.struct(F.col(FILE).alias("file"), "block", "line", "what", start.alias("start"))
+    )
+    return input_rows(parsed, columns, values, F.col(FILE), F.col("was_repaired"), problem)
+
+
+def find_line(spark: SparkSession, file: str, columns: InputColumns) -> int | None:
+    """The number of the file's first line that has a problem, from 1; None where none has. Reads the file once."""
+    lines = spark.read.text(escape_globs(file))
+    is_wrong = ~F.col("is_blank") & _what_is_wrong(columns).isNotNull()
+    # A large file is read in blocks, of which the lines of each are numbered by themselves.
+    blocks = (
+        _parsed(lines, columns)
+        .groupBy("block")
+        .agg(
+            F.min("line").alias("first"),
+            F.count("*").alias("num_lines"),
+            F.min(F.when(is_wrong, F.col("line"))).alias("bad"),
+        )
+        .collect()
+    )
+    before = 0
+    for row in sorted(blocks, key=lambda row: row["block"]):
+        if row["bad"] is not None:
+            return int(before + row["bad"] - row["first"] + 1)
+        before += row["num_lines"]
+    return None
+
+
+def existing_keys(spark: SparkSession, files: InputFiles, parents: Sequence[str] = ()) -> list[str]:
+    """The keys of the lines' objects, in order; or of the objects in these that the parents lead to."""
+    lines = spark.read.option("recursiveFileLookup", "true").text(files.load_paths())
+    inner = _repaired(F.col("value"))
+    for parent in parents:
+        inner = _in_object(inner, parent)
+    keys = lines.select(F.explode(F.json_object_keys(inner)).alias("key")).distinct().limit(1000).collect()
+    return sorted(row["key"] for row in keys)
+
+
+def _parsed(lines: DataFrame, columns: InputColumns) -> DataFrame:
+    """Each line: file and place there; value as it stands, json as repaired; object, the wanted keys as text."""
+    line = F.trim(F.ltrim(_repaired(F.col("value")), F.lit(BOM)), F.lit(SPACES))
+    keys = dict.fromkeys(key for name in columns.named() for key in (name, column_path(name)[0]))
+    wanted = ArrayType(StructType([StructField(key, StringType()) for key in keys]))
+    # Spark reads the first object of a line and drops what follows it; inside brackets, that is an error or a
+    # second element.
+    objects = F.from_json(F.concat(F.lit("["), F.col("json"), F.lit("]")), wanted, OPTIONS)
+    is_bad = (F.size("objects") != 1) | F.get("objects", F.lit(0)).isNull() | ~F.endswith("json", F.lit("}"))
+    return (
+        lines.select(
+            "value",
+            line.alias("json"),
+            file_name().alias(FILE),
+            F.col("_metadata.file_block_start").alias("block"),
+            F.monotonically_increasing_id().alias("line"),
+            (_repaired(F.col("value")) != F.col("value")).alias("was_repaired"),
+        )
+        .withColumn("objects", objects)
+        .select(
+            "value",
+            "json",
+            FILE,
+            "block",
+            "line",
+            "was_repaired",
+            (F.col("json") == "").alias("is_blank"),
+            F.coalesce(is_bad, F.lit(True)).alias("is_bad"),
+            F.get("objects", F.lit(0)).alias("object"),
+        )
+    )
+
+
+def _value(name: str, folder_keys: Sequence[str]) -> Column:
+    """The named column of an object, as text: numbers as they are written there."""
+    found = F.coalesce(*[_as_written(name, place) for place in _places(name)])
+    key = same_name(name, folder_keys)
+    return found if key is None else F.coalesce(found, folder_value(F.col(FILE), key))
+
+
+def _places(name: str) -> list[tuple[Column, str, Column]]:
+    """(the JSON of an object, a key of it, its value as text) where the name may lead, the first of which counts.
+
+    A key whose name has a dot goes before the field of an object.
+    """
+    places = [(F.col("json"), name, F.col("object").getField(name))]
+    path = column_path(name)
+    if path != (name,):
+        inner, value = F.col("json"), F.col("object").getField(path[0])
+        for step in path[1:]:
+            inner, value = value, _in_object(value, step)
+        places.append((inner, path[-1], value))
+    return places
+
+
+def _in_object(json: Column, key: str) -> Column:
+    """The value of the key, as text, in the JSON of an object; null in that of anything else."""
+    return F.from_json(json, StructType([StructField(key, StringType())]), OPTIONS).getField(key)
+
+
+def _typed(json: Column, key: str, data_type: str) -> Column:
+    """The value of the key where it is of this very type, else null."""
+    return F.from_json(json, f"{quote_name(key)} {data_type}", OPTIONS).getField(key)
+
+
+def _as_written(name: str, place: tuple[Column, str, Column]) -> Column:
+    """The value as text; a number that Spark writes otherwise, null where its spelling cannot be found in the line."""
+    value = place[2]
+    return F.when(value.rlike(RESPELT), F.when(_is_respelt(place), _spelling(place)).otherwise(value)).otherwise(value)
+
+
+def _is_respelt(place: tuple[Column, str, Column]) -> Column:
+    """Whether the value is a number that Spark may not write as it is written."""
+    json, key, value = place
+    # Below an object, a number beyond all bounds and the word look alike.
+    is_number = ~F.endswith(value, F.lit("Infinity")) | _spelling(place).isNotNull()
+    return F.coalesce(value.rlike(RESPELT) & _typed(json, key, "double").isNotNull() & is_number, F.lit(False))
+
+
+def _spelling(place: tuple[Column, str, Column]) -> Column:
+    """The number as the line spells it; null where several spellings of the same number stand behind the key's name."""
+    json, key, _ = place
+    number = re.escape(js.dumps(key, ensure_ascii=False)) + r"\s*:\s*(-?[0-9][-+.0-9eE]*)"
+    spellings = F.regexp_extract_all(F.col("json"), F.lit(number), F.lit(1))
+    same = F.array_distinct(F.filter(spellings, lambda text: text.try_cast("double") == _typed(json, key, "double")))
+    return F.when(F.size(same) == 1, F.get(same, F.lit(0)))
+
+
+def _what_is_wrong(columns: InputColumns) -> Column:
+    """In words, why the line is no document; null where it is one."""
+    wrong = [F.when(F.col("is_bad"), F.lit(NO_OBJECT))]
+    for json, key, value in _places(columns.text):
+        wrong += [
+            F.when(is_one, F.lit(f"has {kind} as {columns.text!r}, where a text must be a string"))
+            for is_one, kind in (
+                (_is_container(json, key, value), "an object or a list"),
+                (value.isin("true", "false") & _typed(json, key, "boolean").isNotNull(), "true or false"),
+                (value.rlike(NUMBER) & _typed(json, key, "double").isNotNull(), "a number"),
+            )
+        ]
+    for name in columns.named():
+        for place in _places(name) if name != columns.text else ():
+            several = f"has an object or a list as {name!r}, which must hold one value: a string or number"
+            unsure = f"has a number as {name!r} whose spelling cannot be told from others in the line; quote it"
+            wrong.append(F.when(_is_container(*place), F.lit(several)))
+            wrong.append(F.when(_is_respelt(place) & _spelling(place).isNull(), F.lit(unsure)))
+    return F.coalesce(*wrong)
+
+
+def _is_container(json: Column, key: str, value: Column) -> Column:
+    """Whether the value is an object or a list, not a string that begins like one."""
+    first = F.substring(value, 1, 1)
+    return (
+        F.when(first == "{", _typed(json, key, "map<string, string>").isNotNull())
+        .when(first == "[", _typed(json, key, "array<string>").isNotNull())
+        .otherwise(F.lit(False))
+    )
+
+
+def _repaired(line: Column) -> Column:
+    """The line of JSON with U+FFFD for each byte that is no UTF-8, and for each half of a surrogate pair."""
+    valid = F.make_valid_utf8(line)
+    without_halves = valid
+    for half in (LONE_HIGH_SURROGATE, LONE_LOW_SURROGATE):
+        without_halves = F.regexp_replace(without_halves, half, r"$1\\ufffd")
+    return F.when(valid.rlike(r"\\u[dD][89a-fA-F]"), without_halves).otherwise(valid)
