@@ -22,7 +22,10 @@ EXAMPLES = 5
 
 
 class IngestSettings(StageSettings):
-    """Read documents from files (also .gz and .zst), a folder, a pattern or a Delta table into the corpus table.
+    """Read documents from files (also .gz, .zst, .bz2), a folder, a pattern or a Delta table into the corpus table.
+
+    A column's name may lead into objects, as in meta.lang; a name that has a dot itself goes first, or in backticks:
+    `meta.lang`. Folders such as lang=en are a column lang, whose values are text as it is written there.
 
     Without --doc-id-column, a document's id is the SHA-256 of its text: the same text twice is one document.
     What corpus holds already is left as it is, so that ingesting the same input again adds nothing.
@@ -59,7 +62,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     unique, and ids that corpus holds with another text.
     """
     from jobs.input_columns import InputColumns
-    from jobs.input_files import count_hidden
+    from jobs.input_files import count_hidden, readable
     from jobs.read_input import detect_format, read_input
     from jobs.statements import run_statement
     from jobs.tables import Namespace, spark_reasons
@@ -78,7 +81,9 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     documents = run_statement(spark, "ingest_documents", values, documents=found.documents)
     if settings.limit:
         # What cannot be read comes first, so that no limit hides it.
-        documents = documents.orderBy("problem is null", "doc_id", "domain", "source").limit(settings.limit)
+        documents = documents.orderBy(documents.problem.isNotNull().desc(), "doc_id", "domain", "source").limit(
+            settings.limit
+        )
     existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
     compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
     with spark_reasons(f"--input {settings.input} cannot be read"):
@@ -88,7 +93,13 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     if not settings.dry_run:
         _write(settings, spark, namespace, documents, existing)
     num_hidden = 0 if file_format == "delta" else count_hidden(settings.input)
-    result = _result(settings, file_format, domains) | {"num_hidden": num_hidden}
+    files = found.files
+    result = _result(settings, file_format, domains) | {
+        "num_hidden": num_hidden,
+        "num_other_files": len(files.others) if files else 0,
+        "other_files": [readable(uri) for uri in files.others[:EXAMPLES]] if files else [],
+        "num_unchecked": files.num_unchecked if files else 0,
+    }
     print(json.dumps(result) if settings.json_output else _report(result))
     return result
 
@@ -204,9 +215,13 @@ def _report(result: dict[str, Any]) -> str:
         "num_other_text": f"in corpus with another text, {kept}",
         "num_other_domain": f"in corpus under another domain, {kept}",
         "num_repaired": "with pieces that are no Unicode text, each now U+FFFD",
+        "num_unchecked": "compressed files on a storage where only Spark could tell whether they are whole",
         "num_hidden": "files that were not read: their names, or their folders', begin with _ or a dot",
     }
     lines += [f"  {note}: {result[name]:,}" for name, note in notes.items() if result[name]]
+    if result["num_other_files"]:
+        named = ", ".join(printable(name, 200) for name in result["other_files"])
+        lines.append(f"  files of other kinds, which were not read: {result['num_other_files']:,}, such as {named}")
     return "\n".join(lines)
 
 

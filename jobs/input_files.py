@@ -37,6 +37,14 @@ COMPRESSED = (".gz", ".zst", ".bz2")
 NOT_DECOMPRESSED = (".xz", ".lzma", ".lz4", ".lzo", ".snappy", ".deflate", ".br", ".z", ".zip", ".7z", ".rar", ".tar")
 ALSO_TAR = (".tgz", ".tbz2", ".txz", ".tzst")
 MAX_NAMED = 3
+# What a folder has beside its files where these alone are not what it holds.
+NOT_BY_FILES = {
+    "_delta_log": "it is a Delta table; leave --format out, or give --format delta",
+    ".hoodie": "it is a Hudi table, whose files hold deleted rows, too; read it as a table, and write that as Parquet",
+    "metadata/version-hint.text": "it is an Iceberg table, whose files hold deleted rows, too; write it as Parquet first",
+    "_temporary": "a job is still writing to it, or has died; let it finish, or remove what it left",
+    "_INCOMPLETE.json": "it is an export that was not finished; run that once more",
+}
 # Of compressed files: so many are looked at by a task.
 FILES_PER_TASK = 16
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -100,6 +108,7 @@ def choose_files(spark: SparkSession, path: str, file_format: str) -> InputFiles
     All are taken as text. Raises ValueError where there is none, for those of a compression that is not read, and for
     compressed files that are not whole.
     """
+    _refuse_unfinished(absolute_path(path))
     uris = list_files(spark, absolute_path(path))
     if not uris:
         raise ValueError(f"--input {path} holds no file")
@@ -178,6 +187,17 @@ def _extension(name: str) -> str:
     for suffix in COMPRESSED:
         stem = stem.removesuffix(suffix)
     return stem.rsplit(".", 1)[1] if "." in stem else "(none)"
+
+
+def _refuse_unfinished(path: str) -> None:
+    """Raise ValueError for a folder of this machine whose files alone are not what it holds.
+
+    A table's folder has the files of deleted rows, too; one that a job is writing to has a part of them.
+    """
+    folder = re.sub("^file:/+", "/", path)
+    for name, what in NOT_BY_FILES.items():
+        if os.path.exists(f"{folder}/{name}"):
+            raise ValueError(f"--input {path} has a {name}: {what}")
 
 
 def _refuse_other_compression(uris: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as js
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -35,7 +36,7 @@ SPACES = " \t\r"
 def read_json_lines(spark: SparkSession, files: InputFiles, columns: InputColumns) -> DataFrame:
     """The documents of each line: see input_rows. A line that cannot be read has a problem; an empty one is none."""
     lines = spark.read.option("recursiveFileLookup", "true").text(files.load_paths())
-    parsed = _parsed(lines, columns).where("not is_blank")
+    parsed = _with_numbers(_parsed(lines, columns).where("not is_blank"), columns)
     values = {name: _value(name, files.folder_keys()) for name in dict.fromkeys(columns.named())}
     parsed = parsed.withColumn("what", _what_is_wrong(columns))
     start = F.substring(F.col("value").cast("binary"), 1, SHOWN_BYTES)
@@ -51,7 +52,7 @@ def find_line(spark: SparkSession, file: str, columns: InputColumns) -> int | No
     is_wrong = ~F.col("is_blank") & _what_is_wrong(columns).isNotNull()
     # A large file is read in blocks, of which the lines of each are numbered by themselves.
     blocks = (
-        _parsed(lines, columns)
+        _with_numbers(_parsed(lines, columns), columns)
         .groupBy("block")
         .agg(
             F.min("line").alias("first"),
@@ -111,26 +112,47 @@ def _parsed(lines: DataFrame, columns: InputColumns) -> DataFrame:
     )
 
 
-def _value(name: str, folder_keys: Sequence[str]) -> Column:
-    """The named column of an object, as text: numbers as they are written there."""
-    found = F.coalesce(*[_as_written(name, place) for place in _places(name)])
-    key = same_name(name, folder_keys)
-    return found if key is None else F.coalesce(found, folder_value(F.col(FILE), key))
+@dataclass(frozen=True)
+class Place:
+    """Where a name may lead in a line: the JSON of an object, a key of it, and the key's value as Spark writes it.
 
-
-def _places(name: str) -> list[tuple[Column, str, Column]]:
-    """(the JSON of an object, a key of it, its value as text) where the name may lead, the first of which counts.
-
-    A key whose name has a dot goes before the field of an object.
+    number: a column, once _with_numbers has made it: the value where it is a number that may be written otherwise in
+    the line, and spelling: how it is written there, null where that cannot be told.
     """
-    places = [(F.col("json"), name, F.col("object").getField(name))]
+
+    json: Column
+    key: str
+    value: Column
+    number: str
+    spelling: str
+
+    def typed(self, data_type: str) -> Column:
+        """The value where it is of this very type, else null."""
+        return F.from_json(self.json, f"{quote_name(self.key)} {data_type}", OPTIONS).getField(self.key)
+
+    def as_written(self) -> Column:
+        """The value as text, numbers as they are written in the line."""
+        return F.when(
+            F.col(quote_name(self.number)).isNotNull(), F.coalesce(F.col(quote_name(self.spelling)), self.value)
+        ).otherwise(self.value)
+
+    def is_container(self) -> Column:
+        """Whether the value is an object or a list, not a string that begins like one."""
+        first = F.substring(self.value, 1, 1)
+        is_object = F.when(first == "{", self.typed("map<string, string>").isNotNull())
+        return is_object.when(first == "[", self.typed("array<string>").isNotNull()).otherwise(F.lit(False))
+
+
+def _places(name: str) -> list[Place]:
+    """The places where the name may lead, the first of which counts: a key with a dot in it, a field of an object."""
     path = column_path(name)
+    ways = [(F.col("json"), name, F.col("object").getField(name))]
     if path != (name,):
         inner, value = F.col("json"), F.col("object").getField(path[0])
         for step in path[1:]:
             inner, value = value, _in_object(value, step)
-        places.append((inner, path[-1], value))
-    return places
+        ways.append((inner, path[-1], value))
+    return [Place(*way, f"number {name} {index}", f"spelling {name} {index}") for index, way in enumerate(ways)]
 
 
 def _in_object(json: Column, key: str) -> Column:
@@ -138,63 +160,54 @@ def _in_object(json: Column, key: str) -> Column:
     return F.from_json(json, StructType([StructField(key, StringType())]), OPTIONS).getField(key)
 
 
-def _typed(json: Column, key: str, data_type: str) -> Column:
-    """The value of the key where it is of this very type, else null."""
-    return F.from_json(json, f"{quote_name(key)} {data_type}", OPTIONS).getField(key)
+def _with_numbers(parsed: DataFrame, columns: InputColumns) -> DataFrame:
+    """The lines with the columns number and spelling of each place."""
+    numbers, spellings = {}, {}
+    for name in dict.fromkeys(columns.named()):
+        pattern = NUMBER if name == columns.text else RESPELT
+        for place in _places(name):
+            numbers[place.number] = F.when(place.value.rlike(pattern), place.typed("double"))
+            spellings[place.spelling] = F.when(F.col(quote_name(place.number)).isNotNull(), _spelling(place))
+    return parsed.withColumns(numbers).withColumns(spellings)
 
 
-def _as_written(name: str, place: tuple[Column, str, Column]) -> Column:
-    """The value as text; a number that Spark writes otherwise, null where its spelling cannot be found in the line."""
-    value = place[2]
-    return F.when(value.rlike(RESPELT), F.when(_is_respelt(place), _spelling(place)).otherwise(value)).otherwise(value)
-
-
-def _is_respelt(place: tuple[Column, str, Column]) -> Column:
-    """Whether the value is a number that Spark may not write as it is written."""
-    json, key, value = place
-    # Below an object, a number beyond all bounds and the word look alike.
-    is_number = ~F.endswith(value, F.lit("Infinity")) | _spelling(place).isNotNull()
-    return F.coalesce(value.rlike(RESPELT) & _typed(json, key, "double").isNotNull() & is_number, F.lit(False))
-
-
-def _spelling(place: tuple[Column, str, Column]) -> Column:
+def _spelling(place: Place) -> Column:
     """The number as the line spells it; null where several spellings of the same number stand behind the key's name."""
-    json, key, _ = place
-    number = re.escape(js.dumps(key, ensure_ascii=False)) + r"\s*:\s*(-?[0-9][-+.0-9eE]*)"
+    number = re.escape(js.dumps(place.key, ensure_ascii=False)) + r"\s*:\s*(-?[0-9][-+.0-9eE]*)"
     spellings = F.regexp_extract_all(F.col("json"), F.lit(number), F.lit(1))
-    same = F.array_distinct(F.filter(spellings, lambda text: text.try_cast("double") == _typed(json, key, "double")))
+    is_same = lambda text: text.try_cast("double") == F.col(quote_name(place.number))  # noqa: E731 - of two lines
+    same = F.array_distinct(F.filter(spellings, is_same))
     return F.when(F.size(same) == 1, F.get(same, F.lit(0)))
+
+
+def _value(name: str, folder_keys: Sequence[str]) -> Column:
+    """The named column of an object, as text: numbers as they are written there."""
+    found = F.coalesce(*[place.as_written() for place in _places(name)])
+    key = same_name(name, folder_keys)
+    return found if key is None else F.coalesce(found, folder_value(F.col(FILE), key))
 
 
 def _what_is_wrong(columns: InputColumns) -> Column:
     """In words, why the line is no document; null where it is one."""
     wrong = [F.when(F.col("is_bad"), F.lit(NO_OBJECT))]
-    for json, key, value in _places(columns.text):
-        wrong += [
-            F.when(is_one, F.lit(f"has {kind} as {columns.text!r}, where a text must be a string"))
-            for is_one, kind in (
-                (_is_container(json, key, value), "an object or a list"),
-                (value.isin("true", "false") & _typed(json, key, "boolean").isNotNull(), "true or false"),
-                (value.rlike(NUMBER) & _typed(json, key, "double").isNotNull(), "a number"),
-            )
-        ]
-    for name in columns.named():
+    for place in _places(columns.text):
+        is_boolean = F.when(place.value.isin("true", "false"), place.typed("boolean").isNotNull())
+        is_number = F.col(quote_name(place.number)).isNotNull()
+        for is_one, kind in (
+            (place.is_container(), "an object or a list"),
+            (is_boolean, "true or false"),
+            (is_number, "a number"),
+        ):
+            wrong.append(F.when(is_one, F.lit(f"has {kind} as {columns.text!r}, where a text must be a string")))
+    for name in dict.fromkeys(columns.named()):
+        several = f"has an object or a list as {name!r}, which must hold one value: a string or number"
+        unsure = f"has a number as {name!r} whose spelling cannot be told from others in the line; quote it"
         for place in _places(name) if name != columns.text else ():
-            several = f"has an object or a list as {name!r}, which must hold one value: a string or number"
-            unsure = f"has a number as {name!r} whose spelling cannot be told from others in the line; quote it"
-            wrong.append(F.when(_is_container(*place), F.lit(several)))
-            wrong.append(F.when(_is_respelt(place) & _spelling(place).isNull(), F.lit(unsure)))
+            number, spelling = F.col(quote_name(place.number)), F.col(quote_name(place.spelling))
+            # Below an object, a number beyond all bounds and the word Infinity look alike.
+            is_unsure = number.isNotNull() & spelling.isNull() & (F.abs(number) < float("inf"))
+            wrong += [F.when(place.is_container(), F.lit(several)), F.when(is_unsure, F.lit(unsure))]
     return F.coalesce(*wrong)
-
-
-def _is_container(json: Column, key: str, value: Column) -> Column:
-    """Whether the value is an object or a list, not a string that begins like one."""
-    first = F.substring(value, 1, 1)
-    return (
-        F.when(first == "{", _typed(json, key, "map<string, string>").isNotNull())
-        .when(first == "[", _typed(json, key, "array<string>").isNotNull())
-        .otherwise(F.lit(False))
-    )
 
 
 def _repaired(line: Column) -> Column:

@@ -49,10 +49,11 @@ class Input:
             raise ValueError(f"{file} is no JSON lines, but {kind}; nothing was written")
         number = find_line(self.spark, first["file"], self.columns)
         start = bytes(first["start"]).decode("utf-8", "replace")
+        is_list = first["what"] == NO_OBJECT and start.lstrip("\ufeff \t").startswith("[")
+        how = "one object a line is needed: jq -c '.[]'" if is_list else "correct them, or leave them out"
         raise ValueError(
             f"{num_problems:,} of {num_read:,} lines cannot be read; the first, line {number:,} of {file}, "
-            f"{first['what']}: it starts with {printable(start, 60)!r}; nothing was written: correct them, or leave "
-            "them out"
+            f"{first['what']}: it starts with {printable(start, 60)!r}; nothing was written: {how}"
         )
 
     def require_columns(self, has: Mapping[str, bool]) -> None:

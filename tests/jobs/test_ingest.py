@@ -144,3 +144,20 @@ def test_the_command_ends_with_2_and_one_line_where_a_column_is_missing(spark, n
     assert shown.out == ""
     assert shown.err == "attention-influence ingest: error: the input has no column 'text'; it has: body\n"
     assert ingest.main(["--input", path, "--domain", "d", "--namespace", namespace, "--text-column", "body"]) == 0
+
+
+def test_what_was_not_read_and_what_stops_an_ingest_is_said_whatever_the_limit(spark, namespace, tmp_path, capsys):
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    write_lines(folder / "a.jsonl", {"id": "a", "text": "first"}, {"id": "b", "text": "second"})
+    (folder / "README.md").write_text("no document")
+    result = run(spark, namespace, str(folder), format="jsonl", doc_id_column="id")
+    assert (result["num_new"], result["other_files"]) == (2, [str(folder / "README.md")])
+    assert "files of other kinds, which were not read: 1, such as" in capsys.readouterr().out
+    write_lines(folder / "b.jsonl", {"id": "c", "text": "good"}, {"id": "z", "text": 5})
+    commits = num_commits(spark, namespace)
+    with pytest.raises(ValueError, match=r"1 of . lines cannot be read; the first, line 2 of .*b\.jsonl, has a number"):
+        run(spark, namespace, str(folder), format="jsonl", doc_id_column="id", limit=1)
+    with pytest.raises(ValueError, match=r"no column 'lang'; it has: id, text"):
+        run(spark, namespace, str(folder / "a.jsonl"), doc_id_column="id", domain_column="lang")
+    assert num_commits(spark, namespace) == commits

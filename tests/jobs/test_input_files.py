@@ -118,3 +118,27 @@ def test_archives_and_other_compressions_are_refused_by_name(spark, tmp_path, na
     (tmp_path / name).write_bytes(b"whatever")
     with pytest.raises(ValueError, match=f"{name}: archives, and files compressed otherwise"):
         read_documents(spark, str(tmp_path), "jsonl", InputColumns(fixed_domain="d"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("_delta_log/0.json", "Delta table; leave --format out"),
+        ("_temporary/0/part-0.parquet", "still writing to it"),
+        ("_INCOMPLETE.json", "not finished"),
+        (".hoodie/hoodie.properties", "Hudi table"),
+        ("metadata/version-hint.text", "Iceberg table"),
+    ],
+)
+def test_a_folder_whose_files_alone_are_not_what_it_holds_is_refused(spark, tmp_path, name, words):
+    write(tmp_path / "part-1.parquet", "parquet", "perhaps deleted")
+    write(tmp_path / name, "text", "{}")
+    with pytest.raises(ValueError, match=f"has a .*{words}"):
+        read_documents(spark, str(tmp_path), "parquet", InputColumns(fixed_domain="d"))
+
+
+def test_names_in_capitals_are_read_by_their_format(spark, tmp_path):
+    (tmp_path / "A.JSONL").write_bytes(LINES[0])
+    (tmp_path / "B.JSONL.GZ").write_bytes(gzip.compress(LINES[1]))
+    assert detect_format(spark, str(tmp_path)) == "jsonl"
+    assert read_documents(spark, str(tmp_path), "jsonl", InputColumns(fixed_domain="d")).count() == 2
