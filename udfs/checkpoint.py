@@ -23,7 +23,7 @@ from udfs.gguf import converted_gguf
 from udfs.loading import as_value_error, quiet_transformers, unloadable
 from udfs.model_files import check_is_itself, check_is_whole, stored_tensors, weight_files
 from udfs.precision import multiply_in_full
-from udfs.tokenizer import read_tokenizer
+from udfs.tokenizer import TextTokenizer, read_tokenizer, warn_of_unspellable
 from udfs.weights import check_tensors, is_quantised, load_whole, without_memory
 
 HUB_ID = re.compile(r"^\w[\w.-]*(/\w[\w.-]*)?$")
@@ -90,10 +90,9 @@ def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpo
     return _with_tokenizer_hash(checkpoint)
 
 
-def load_tokenizer(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's fast tokenizer, which reads control words such as <|im_end|> in a text as plain text."""
-    model = checkpoint
-    return read_tokenizer(model.name, model.path, model.revision, trust_remote_code=model.trust_remote_code)
+def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
+    """The checkpoint's tokenizer.json to the letter, but for control words in a text: they are read as plain text."""
+    return read_tokenizer(checkpoint.name, checkpoint.path, checkpoint.revision)
 
 
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
@@ -208,8 +207,8 @@ def _check_weights(name: str, config: Any, files: list[Path], *, own_code: bool)
 
 def _with_tokenizer_hash(checkpoint: Checkpoint) -> Checkpoint:
     tokenizer = load_tokenizer(checkpoint)
-    serialised = tokenizer.backend_tokenizer.to_str().encode()
-    return Checkpoint(**{**checkpoint.__dict__, "tokenizer_hash": hashlib.sha256(serialised).hexdigest()})
+    warn_of_unspellable(checkpoint.name, tokenizer)
+    return Checkpoint(**{**checkpoint.__dict__, "tokenizer_hash": tokenizer.fingerprint})
 
 
 def _sha256(files: list[Path]) -> str:
