@@ -50,6 +50,18 @@ def test_a_control_word_in_a_text_is_spelled_and_never_its_own_token(
             assert tokenizer.decode(token_ids) == text
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("ignoring_merges", "</s>"), ("byte_fallback", "x<s>x"), ("unigram", "a <s> b"), ("word_piece", "a [CLS] b")],
+)
+def test_special_words_are_spelled_where_to_read_them_as_text_does_not_do(kind: str, text: str, tmp_path: Path) -> None:
+    folder = save(KINDS[kind](), tmp_path)
+    file = as_the_file_says(folder)
+    control = {file.token_to_id(word) for word in ("<s>", "</s>", "[CLS]")} - {None}
+    assert control & set(file.encode(text, add_special_tokens=False).ids)
+    assert not control & set(text_ids(read(folder), text))
+
+
 @pytest.mark.parametrize("kind", ["byte_fallback", "unigram", "word_piece"])
 def test_a_control_word_that_can_be_spelled_loses_no_letter(kind: str, folders: dict[str, str]) -> None:
     tokenizer = read(folders[kind])
