@@ -81,6 +81,12 @@ def test_a_vocabulary_of_more_than_a_hundred_thousand_is_not_altered(tmp_path: P
     assert read(folder).backend_tokenizer.to_str() == as_the_file_says(folder).to_str()
 
 
+def test_a_tokenizer_that_was_saved_again_is_the_same(tmp_path: Path) -> None:
+    tokenizer = read(save(byte_level(), tmp_path, bos_token="<s>", add_bos_token=True))
+    tokenizer.save_pretrained(tmp_path / "again")
+    assert read(str(tmp_path / "again")).fingerprint == tokenizer.fingerprint
+
+
 def test_truncation_and_padding_are_off(tmp_path: Path) -> None:
     tokenizer = byte_level()
     tokenizer.enable_truncation(4)

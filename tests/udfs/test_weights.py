@@ -15,6 +15,7 @@ import udfs.checkpoint
 from tests.udfs.conftest import byte_level_tokenizer
 from tests.udfs.models import ARCHITECTURES, CONFIGS, GROUPED, NO_TOKENS, tiny_model, with_random_weights
 from udfs.checkpoint import load_model, resolve_checkpoint
+from udfs.weights import load_whole
 
 
 def save_model(model: Any, folder: Path, **sizes: Any) -> str:
@@ -99,6 +100,13 @@ def test_weights_that_the_model_does_not_use_are_refused_by_name(what: str, reso
     (name,) = UNUSED[what]
     with pytest.raises(ValueError, match=f"its weights hold {name} and 0 other tensors, which are unexpected"):
         resolve(str(folder))
+
+
+def test_what_transformers_itself_reports_is_enough_to_refuse(folder: Path) -> None:
+    # All that is known of quantised weights and of those of a GGUF file.
+    change(folder, **{"lm_head.bias": torch.ones(320)})
+    with pytest.raises(ValueError, match=r"its weights hold lm_head.bias and 0 other tensors"):
+        load_whole("tiny", pretrained_model_name_or_path=str(folder))
 
 
 def test_all_of_many_are_counted_and_the_first_is_named(resolve: Any, tmp_path: Path) -> None:
