@@ -16,14 +16,15 @@ import httpx
 import torch
 import transformers
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from udfs.architectures import check_architecture, max_exact_window
 from udfs.gguf import converted_gguf
 from udfs.loading import as_value_error, quiet_transformers, unloadable
+from udfs.model_files import check_is_itself, check_is_whole, stored_tensors, weight_files
 from udfs.precision import multiply_in_full
-from udfs.tokenizer import read_tokenizer
-from udfs.weights import load_whole
+from udfs.tokenizer import TextTokenizer, read_tokenizer, warn_of_unspellable
+from udfs.weights import check_tensors, is_quantised, load_whole, without_memory
 
 HUB_ID = re.compile(r"^\w[\w.-]*(/\w[\w.-]*)?$")
 CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel")
@@ -58,12 +59,15 @@ def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpo
     Loads the configuration and the tokenizer, not the weights. Raises ValueError when there is no such
     model, when it has no safetensors, is not causal, or has attention that cannot be masked exactly.
     """
-    path, revision, weights_hash = _locate(name)
+    path, revision, weights_hash, files = _locate(name)
     with quiet_transformers(), as_value_error(name):
         config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
     text_config = config.get_text_config()
     _check_causal(name, config)
     check_architecture(text_config)
+    if files:
+        _check_weights(name, config, files, own_code=trust_remote_code)
+        weights_hash = weights_hash or _sha256([Path(path) / "config.json", *files])
     if weights_hash is None:
         revision = weights_hash = config._commit_hash
     if weights_hash is None:
@@ -86,10 +90,9 @@ def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpo
     return _with_tokenizer_hash(checkpoint)
 
 
-def load_tokenizer(checkpoint: Checkpoint) -> Any:
-    """The checkpoint's fast tokenizer, which reads control words such as <|im_end|> in a text as plain text."""
-    model = checkpoint
-    return read_tokenizer(model.name, model.path, model.revision, trust_remote_code=model.trust_remote_code)
+def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
+    """The checkpoint's tokenizer.json to the letter, but for control words in a text: they are read as plain text."""
+    return read_tokenizer(checkpoint.name, checkpoint.path, checkpoint.revision)
 
 
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
@@ -109,6 +112,9 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
         use_safetensors=True,
         dtype=dtype,
     )
+    if not is_quantised(model.config):
+        files = weight_files(checkpoint.name, checkpoint.path, checkpoint.revision)
+        check_tensors(checkpoint.name, model, stored_tensors(checkpoint.name, files))
     return model.eval().requires_grad_(False).to(device)
 
 
@@ -120,39 +126,45 @@ def num_parameters(checkpoint: Checkpoint) -> int | None:
     if checkpoint.trust_remote_code:
         return None
     try:
-        with quiet_transformers(), as_value_error(checkpoint.name), torch.device("meta"):
+        with quiet_transformers(), as_value_error(checkpoint.name):
             config = AutoConfig.from_pretrained(checkpoint.path, revision=checkpoint.revision)
-            # Not in the configuration's format, in which some cannot be made.
-            return int(AutoModelForCausalLM.from_config(config, dtype=torch.float32).num_parameters())
+        return int(without_memory(checkpoint.name, config).num_parameters())
     except ValueError:
         return None
 
 
-def _locate(name: str) -> tuple[str, str | None, str | None]:
-    """(what transformers loads, hub revision, weights hash); the hash is None for a hub model, whose commit serves."""
+def _locate(name: str) -> tuple[str, str | None, str | None, list[Path]]:
+    """(what transformers loads, hub revision, weights hash, files with weights).
+
+    The hash is None for a folder, of whose files it is made, and for a hub model, whose commit serves; a hub model's
+    files are not there yet.
+    """
     if name.endswith(".gguf"):
         file = Path(name).expanduser()
         if not file.is_file():
             raise ValueError(f"there is no GGUF file {name}; name an existing .gguf file, a model folder or a hub id")
+        check_is_itself(name, file)
         digest = _sha256([file])
-        return str(converted_gguf(file, digest)), None, digest
+        path = str(converted_gguf(file, digest))
+        return path, None, digest, weight_files(name, path, None)
     folder = Path(name).expanduser()
     if name and folder.is_dir():
-        weights = sorted(folder.glob("*.safetensors"))
-        if not (folder / "config.json").is_file() or not weights:
+        check_is_whole(name, folder)
+        if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors*")):
             found = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) or "nothing"
             raise ValueError(
                 f"model folder {name} must hold config.json and *.safetensors, but holds {found}; "
                 "save the model with save_pretrained (pickled weights are never loaded)"
             )
-        return str(folder.resolve()), None, _sha256([folder / "config.json", *weights])
+        check_is_itself(name, folder / "config.json")
+        return str(folder.resolve()), None, None, weight_files(name, str(folder.resolve()), None)
     hub_id, _, revision = name.partition("@")
     if not HUB_ID.match(hub_id):
         raise ValueError(
             f"model {name!r} is neither an existing folder, a .gguf file nor a hub id such as org/name@revision"
         )
     _check_hub_answers(name, hub_id, revision or None)
-    return hub_id, revision or None, None
+    return hub_id, revision or None, None, []
 
 
 def _check_hub_answers(name: str, hub_id: str, revision: str | None) -> None:
@@ -178,10 +190,25 @@ def _check_causal(name: str, config: Any) -> None:
         )
 
 
+def _check_weights(name: str, config: Any, files: list[Path], *, own_code: bool) -> None:
+    """Raise ValueError, before any weight is read, unless the files hold the configuration's weights and no others."""
+    stored = stored_tensors(name, files)
+    # A model's own code is not run here, and quantised weights have other names: load_model checks what it can.
+    if own_code or is_quantised(config):
+        return
+    if renamed := getattr(config, "transformers_weights", None):
+        raise unloadable(name, f"its config.json has its weights in {renamed}; rename that file to model.safetensors.")
+    try:
+        model = without_memory(name, config)
+    except ValueError:
+        return
+    check_tensors(name, model, stored)
+
+
 def _with_tokenizer_hash(checkpoint: Checkpoint) -> Checkpoint:
     tokenizer = load_tokenizer(checkpoint)
-    serialised = tokenizer.backend_tokenizer.to_str().encode()
-    return Checkpoint(**{**checkpoint.__dict__, "tokenizer_hash": hashlib.sha256(serialised).hexdigest()})
+    warn_of_unspellable(checkpoint.name, tokenizer)
+    return Checkpoint(**{**checkpoint.__dict__, "tokenizer_hash": tokenizer.fingerprint})
 
 
 def _sha256(files: list[Path]) -> str:

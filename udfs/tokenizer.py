@@ -1,20 +1,160 @@
-"""A model's own tokenizer, as its tokenizer.json says."""
+"""A model's own tokenizer: its tokenizer.json, to the letter.
+
+transformers builds many tokenizers anew by the name of their class and takes only the vocabulary from tokenizer.json:
+what a Llama-class tokenizer does not have, such as byte-level pieces, is lost, and another text is scored. Here the
+tokenizers library reads the file, and nothing of it changes but truncation and padding, which are off.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import warnings
 from typing import Any
 
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, processors
+from transformers import PreTrainedTokenizerFast
 
-from udfs.loading import as_value_error, quiet_transformers
+from udfs.control_words import ControlWords, find_control_words
+from udfs.loading import unloadable
+from udfs.model_files import check_is_itself, find_file
+from udfs.start_token import with_start_token
+
+_warned: set[str] = set()
 
 
-def read_tokenizer(name: str, path: str, revision: str | None, *, trust_remote_code: bool) -> Any:
-    """The fast tokenizer at path, which reads control words such as <|im_end|> in a text as plain text."""
-    with quiet_transformers(), as_value_error(name):
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
-    if not tokenizer.is_fast:
-        raise ValueError(f"model {name!r} has no fast tokenizer (tokenizer.json); convert its tokenizer first")
-    # A document that mentions a control word must not switch the model into another mode.
-    tokenizer.split_special_tokens = True
-    return tokenizer
+class TextTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
+    """A tokenizer whose input is text only: control words in it are spelled like any other word.
+
+    A text without control words has the ids that tokenizer.json gives it: the other vocabulary, without control words,
+    is only asked where one was found.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, words: ControlWords) -> None:
+        # Neither names of special tokens nor a path: for either, transformers changes the tokenizer.
+        super().__init__(tokenizer_object=tokenizer, split_special_tokens=True)
+        self.words = words
+        self.fingerprint = _fingerprint(self.backend_tokenizer, words)
+        self.backend_tokenizer.no_truncation()
+        self.backend_tokenizer.no_padding()
+        self._without_control_words: Any = None
+
+    def __call__(self, text: Any, *arguments: Any, **options: Any) -> Any:
+        """As transformers' own: input_ids, and with return_offsets_mapping the characters of each token."""
+        encoded = super().__call__(text, *arguments, **options)
+        if not self.words.can_occur:
+            return encoded
+        texts = [text] if isinstance(text, str) else text
+        for one, encoding in zip(texts, encoded.encodings, strict=False):
+            if self.words.occur_in(one, encoding.ids, encoding.special_tokens_mask):
+                return self._spelling()(text, *arguments, **options)
+        return encoded
+
+    def _spelling(self) -> Any:
+        """The same tokenizer without control words, built when the first text needs it: it takes as much memory."""
+        if self._without_control_words is None:
+            tokenizer = self.words.without_them()
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+            self._without_control_words = PreTrainedTokenizerFast(tokenizer_object=tokenizer, split_special_tokens=True)
+        return self._without_control_words
+
+
+def read_tokenizer(name: str, path: str, revision: str | None) -> TextTokenizer:
+    """The tokenizer of the model at path (a folder, or a hub id at a revision).
+
+    Raises ValueError where there is no tokenizer.json, or where it or tokenizer_config.json cannot be read.
+    """
+    file = find_file(name, path, revision, "tokenizer.json")
+    settings = _settings(name, path, revision, "tokenizer_config.json")
+    if file is None:
+        own = " (its tokenizer is code of its own)" if settings.get("auto_map") else ""
+        raise ValueError(f"model {name!r} has no fast tokenizer (tokenizer.json){own}; convert its tokenizer first")
+    check_is_itself(name, file)
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:
+        # What is written in Rust raises bare Exceptions.
+        raise unloadable(
+            name,
+            f"its tokenizer.json is broken or cut off ({_first_line(error)}), or needs newer tokenizers; "
+            "download it again.",
+        ) from error
+    if getattr(tokenizer.model, "dropout", None):
+        # Meant for training: the same text would have other tokens each time.
+        tokenizer.model.dropout = None
+    if tokenizer.post_processor is None:
+        # transformers would do so itself; said here, since it is part of the fingerprint.
+        tokenizer.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
+    named = _special_tokens(settings, _settings(name, path, revision, "special_tokens_map.json"))
+    with_start_token(name, tokenizer, settings.get("add_bos_token"), named.get("bos_token"))
+    result = TextTokenizer(tokenizer, find_control_words(tokenizer, set(named.values())))
+    result.name_or_path = path
+    return result
+
+
+def warn_of_unspellable(name: str, tokenizer: TextTokenizer) -> None:
+    """Warn, once a process, of control words that the vocabulary has no other spelling for: a text loses letters."""
+    if tokenizer.fingerprint in _warned:
+        return
+    _warned.add(tokenizer.fingerprint)
+    words = [word for word in tokenizer.words.ids if not _is_spelled(tokenizer, word)]
+    if words:
+        some = ", ".join(ascii(word)[:40] for word in words[:3])
+        warnings.warn(
+            f"the vocabulary of {name!r} cannot spell {len(words)} of its control words as plain text, such as {some}; "
+            "a document that has one is scored without some of its letters",
+            stacklevel=2,
+        )
+
+
+def _is_spelled(tokenizer: TextTokenizer, word: str) -> bool:
+    """Whether the word, as text, has tokens for all of its letters."""
+    encoded = tokenizer(word, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    covered = {place for begin, end in encoded["offset_mapping"] for place in range(begin, end)}
+    unknown = tokenizer.words.unknown
+    lost = [char for place, char in enumerate(word) if place not in covered and not char.isspace()]
+    return not lost and (
+        unknown is None or tokenizer.backend_tokenizer.token_to_id(unknown) not in encoded["input_ids"]
+    )
+
+
+def _fingerprint(tokenizer: Tokenizer, words: ControlWords) -> str:
+    """SHA-256, in hex, that changes where the ids of a text or the tokens before it may."""
+    digest = hashlib.sha256(tokenizer.to_str().encode())
+    if words.can_occur:
+        digest.update(("control words are text: " + json.dumps(sorted(words.ids))).encode())
+    return digest.hexdigest()
+
+
+def _settings(name: str, path: str, revision: str | None, file: str) -> dict[str, Any]:
+    """What a JSON file beside tokenizer.json says; empty where there is none."""
+    found = find_file(name, path, revision, file)
+    if found is None:
+        return {}
+    check_is_itself(name, found)
+    try:
+        settings = json.loads(found.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise unloadable(name, f"its {file} is no JSON ({_first_line(error)}); download it again.") from error
+    if not isinstance(settings, dict):
+        raise unloadable(name, f"its {file} holds no JSON object; download it again.")
+    return settings
+
+
+def _special_tokens(settings: dict[str, Any], older: dict[str, Any]) -> dict[str, str]:
+    """The tokens that the model's settings call special, by their role or, where they have none, by number."""
+    found: dict[str, Any] = {}
+    for source in (older, settings):
+        found |= {role: token for role, token in source.items() if role.endswith("_token")}
+        for role in ("additional_special_tokens", "extra_special_tokens"):
+            more = source.get(role) or []
+            found |= {f"{role} {n}": t for n, t in enumerate(more.values() if isinstance(more, dict) else more)}
+    decoder = settings.get("added_tokens_decoder") or {}
+    found |= {f"added {n}": t for n, t in decoder.items() if isinstance(t, dict) and t.get("special")}
+    contents = {role: t.get("content") if isinstance(t, dict) else t for role, t in found.items()}
+    return {role: content for role, content in contents.items() if isinstance(content, str) and content}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]

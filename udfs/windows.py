@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from udfs.start_token import start_of
+
 
 @dataclass(frozen=True)
 class Window:
@@ -26,12 +28,7 @@ class Window:
 
 def start_tokens(tokenizer: Any) -> list[int]:
     """The special tokens that the tokenizer puts before a text, such as a BOS; often none."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    full = tokenizer("a", add_special_tokens=True)["input_ids"]
-    for start in range(len(full) - len(plain) + 1):
-        if full[start : start + len(plain)] == plain:
-            return list(full[:start])
-    raise ValueError("the tokenizer changes the text's own tokens when it adds special ones; it cannot be used")
+    return start_of(lambda text, **options: tokenizer(text, verbose=False, **options).encodings[0])
 
 
 def check_window(window: int, start: list[int], vocab_size: int) -> None:

@@ -192,9 +192,9 @@ def test_a_broken_configuration_is_refused(content: str, folder: Path) -> None:
         resolve_checkpoint(str(folder))
 
 
-def test_broken_weights_are_refused_when_they_are_loaded(folder: Path) -> None:
-    (folder / "model.safetensors").write_bytes(b"not safetensors")
+def test_weights_that_broke_after_they_were_found_are_refused_when_they_are_loaded(folder: Path) -> None:
     checkpoint = resolve_checkpoint(str(folder))
+    (folder / "model.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(ValueError, match="tiny-llama' cannot be loaded"):
         load_model(checkpoint, torch.float32, "cpu")
 
