@@ -41,7 +41,7 @@ MAX_NAMED = 3
 NOT_BY_FILES = {
     "_delta_log": "it is a Delta table; leave --format out, or give --format delta",
     ".hoodie": "it is a Hudi table, whose files hold deleted rows, too; read it as a table, and write that as Parquet",
-    "metadata/version-hint.text": "it is an Iceberg table, whose files hold deleted rows, too; write it as Parquet first",
+    "metadata/version-hint.text": "an Iceberg table, whose files hold deleted rows, too; write it as Parquet first",
     "_temporary": "a job is still writing to it, or has died; let it finish, or remove what it left",
     "_INCOMPLETE.json": "it is an export that was not finished; run that once more",
 }
