@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from udfs.gguf_byte_level import merge_pairs, pre_tokenizer
 from udfs.gguf_file import CONTROL, UNUSED, USER_DEFINED, Vocabulary, field
-from udfs.gguf_sentencepiece import SPACE, byte_pieces, mergeable, merged, unknown_piece
+from udfs.gguf_sentencepiece import SPACE, byte_pieces, mergeable, merged, unknown_piece, user_defined_pieces
 from udfs.gguf_tokenizer import start_and_end_ids
 from udfs.tokenizer import read_tokenizer
 
@@ -145,7 +145,7 @@ def _sentencepiece_ids(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
     """SentencePiece's BPE by the definition: best score first, leftmost among equals."""
     scores, in_bytes, unknown = mergeable(vocabulary), byte_pieces(vocabulary), unknown_piece(vocabulary)
     ids = {token: i for i, token in enumerate(vocabulary.tokens) if vocabulary.types[i] != UNUSED}
-    frozen = {piece: index for piece, index in vocabulary.of_type(USER_DEFINED).items() if " " not in piece}
+    frozen = user_defined_pieces(vocabulary)
     prefix = SPACE if vocabulary.add_space_prefix is not False else ""
 
     def ids_of(text: str) -> list[int]:

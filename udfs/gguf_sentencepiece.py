@@ -14,21 +14,19 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import groupby
 from typing import Any
 
-from udfs.gguf_file import BYTE, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
+from udfs.gguf_file import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocabulary
 
 SPACE = "\u2581"
 BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]
 # The library normalises the words that it looks for as it does a text: a prefix would come before them as well. They
 # begin with this instead, which the normaliser takes away together with the prefix. No text begins so.
-NO_PREFIX = "\ufdd0\ufdd1user-defined piece\ufdd1\ufdd0"
+NO_PREFIX = "\ufdd0\ufdd1user-defined\ufdd1\ufdd0"
 
 
 def sentencepiece_parts(vocabulary: Vocabulary) -> dict[str, Any]:
     """normalizer, pre_tokenizer, model and decoder of tokenizer.json, and the user-defined pieces' names in it."""
-    pieces = vocabulary.of_type(USER_DEFINED)
+    user_defined = user_defined_pieces(vocabulary)
     prefixed = vocabulary.add_space_prefix is not False
-    # SentencePiece looks for them where spaces are written as U+2581 already.
-    user_defined = {piece: index for piece, index in pieces.items() if " " not in piece}
     names = {index: f"{NO_PREFIX}{piece}" if prefixed else piece for piece, index in user_defined.items()}
     normalizers: list[dict[str, Any]] = [{"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]
     decoders: list[dict[str, Any]] = [
@@ -41,7 +39,7 @@ def sentencepiece_parts(vocabulary: Vocabulary) -> dict[str, Any]:
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
     if prefixed and user_defined:
         # \A: at the text's beginning only.
-        pattern = {"Regex": rf"\A{SPACE}{NO_PREFIX.replace(' ', SPACE)}"}
+        pattern = {"Regex": rf"\A{SPACE}{NO_PREFIX}"}
         normalizers.append({"type": "Replace", "pattern": pattern, "content": ""})
         decoders.insert(0, {"type": "Replace", "pattern": {"String": NO_PREFIX}, "content": ""})
     return {
@@ -51,6 +49,21 @@ def sentencepiece_parts(vocabulary: Vocabulary) -> dict[str, Any]:
         "decoder": {"type": "Sequence", "decoders": decoders},
         "user_defined": names,
     }
+
+
+def user_defined_pieces(vocabulary: Vocabulary) -> dict[str, int]:
+    """The pieces that are found before any merge, as they stand in a text whose spaces are U+2581.
+
+    llama.cpp's converters write them with spaces (Gemma's runs of them), SentencePiece's model files with U+2581.
+    """
+    pieces = {piece.replace(" ", SPACE): index for piece, index in vocabulary.of_type(USER_DEFINED).items()}
+    others = vocabulary.of_type(NORMAL, UNKNOWN, CONTROL, UNUSED, BYTE)
+    twice = [piece for piece in pieces if piece in others]
+    if twice or len(pieces) < len(vocabulary.of_type(USER_DEFINED)):
+        raise ValueError(
+            f"its vocabulary has the piece {ascii((twice or list(pieces))[0])[:60]} twice; convert it again."
+        )
+    return pieces
 
 
 def byte_pieces(vocabulary: Vocabulary) -> dict[str, int]:
@@ -76,7 +89,7 @@ def unknown_piece(vocabulary: Vocabulary) -> int | None:
 def mergeable(vocabulary: Vocabulary) -> dict[str, float]:
     """The scores of the pieces that merges make."""
     # User-defined pieces are found before any merge; unused ones are made like others, and taken apart in the end.
-    apart = set(vocabulary.of_type(USER_DEFINED))
+    apart = set(user_defined_pieces(vocabulary))
     pieces = vocabulary.of_type(NORMAL, UNUSED)
     return {piece: vocabulary.scores[i] for piece, i in pieces.items() if len(piece) > 1 and apart.isdisjoint(piece)}
 

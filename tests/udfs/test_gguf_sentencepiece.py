@@ -168,6 +168,7 @@ def test_pieces_of_one_score_are_read_as_by_sentencepiece_or_refused(
         ([("ab", -1.0, UNUSED)], "'ab' is unused but made by merges"),
         ([("a\u00e9", -1.0, NORMAL)], r"'a\\xe9' has the character '\\xe9', which is no piece"),
         ([("<0x00>", 0.0, BYTE)], "has 1 pieces for bytes, not the 256"),
+        ([("a b", 0.0, USER_DEFINED), (f"a{SPACE}b", 0.0, NORMAL)], "the piece .* twice"),
         ([("<unk2>", 0.0, UNKNOWN)], "has 2 unknown pieces, not one"),
     ],
 )
@@ -178,6 +179,16 @@ def test_a_vocabulary_that_cannot_be_written_exactly_is_refused(
     with pytest.raises(ValueError, match=message):
         tokenizer_of(tmp_path, pieces)
     assert not list(cache.iterdir())
+
+
+def test_runs_of_spaces_are_found_as_the_file_writes_them_or_as_sentencepiece_does(tmp_path: Path) -> None:
+    pieces = trained_pieces([SPACE * 2, SPACE * 4, f"x{SPACE}y"])
+    expected = sentencepiece_reader(pieces, prefix=False)
+    # llama.cpp's converters write a user-defined piece's spaces as such, and add_space_prefix for Gemma as false.
+    stored = [(piece.replace(SPACE, " ") if kind == USER_DEFINED else piece, s, kind) for piece, s, kind in pieces]
+    tokenizer = tokenizer_of(tmp_path, stored, **{"tokenizer.ggml.add_space_prefix": False})
+    for text in ("a  b", "    if x y:", "      x  y       ", *AWKWARD):
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == expected.encode(text), text
 
 
 def test_a_piece_that_is_unused_and_never_made_is_no_obstacle(tmp_path: Path) -> None:
