@@ -15,8 +15,9 @@ import torch
 from tokenizers import Tokenizer
 
 from udfs.gguf_byte_level import merge_pairs, pre_tokenizer
-from udfs.gguf_file import CONTROL, UNUSED, USER_DEFINED, Vocabulary, field
+from udfs.gguf_file import CONTROL, UNUSED, USER_DEFINED, Vocabulary
 from udfs.gguf_sentencepiece import SPACE, byte_pieces, mergeable, merged, unknown_piece, user_defined_pieces
+from udfs.gguf_settings import check_settings
 from udfs.gguf_tokenizer import start_and_end_ids
 from udfs.tokenizer import read_tokenizer
 
@@ -41,21 +42,6 @@ AWKWARD_TEXTS = (
     "<s></s><unk><pad><|endoftext|><|im_start|>user\n[INST]<0x0A><bos>",
 )
 PROOF_TOKENS = 12
-# Settings that change what a model computes, each with the configuration's words for it, and what leaves it as it is.
-SETTINGS: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
-    "attention.key_length": (("head_dim",), ()),
-    "attention.value_length": (("head_dim",), ()),
-    "attention.sliding_window": (("sliding_window",), (0,)),
-    "attention.scale": (("attention_multiplier",), (0.0,)),
-    "attention.clamp_kqv": (("clip_qkv",), (0.0,)),
-    "attention.max_alibi_bias": ((), (0.0,)),
-    "attn_logit_softcapping": (("attn_logit_softcapping",), (0.0,)),
-    "final_logit_softcapping": (("final_logit_softcapping",), (0.0,)),
-    "logit_scale": (("logit_scale", "logits_scaling"), (0.0, 1.0)),
-    "embedding_scale": (("embedding_multiplier",), (0.0, 1.0)),
-    "residual_scale": (("residual_multiplier",), (0.0, 1.0)),
-    "expert_count": (("num_experts", "num_local_experts"), (0,)),
-}
 
 
 def prove_tokenizer(name: str, vocabulary: Vocabulary, folder: Path) -> None:
@@ -94,7 +80,7 @@ def check_weights(reader: Any, vocabulary: Vocabulary, model: Any) -> None:
             + (f" (it does not use {extra[0]})" if extra else "")
             + ", so that its losses would be another model's."
         )
-    _check_settings(reader, model.config)
+    check_settings(reader, model.config)
 
 
 @torch.inference_mode()
@@ -111,34 +97,6 @@ def check_same_logits(expected: torch.Tensor, found: torch.Tensor) -> None:
     scale = max(1.0, float(expected.abs().max()))
     if not torch.isfinite(expected).all() or float((expected - found).abs().max()) > 1e-4 * scale:
         raise ValueError("its converted weights predict other tokens than the file's, or no numbers at all.")
-
-
-def _check_settings(reader: Any, config: Any) -> None:
-    architecture = field(reader, "general.architecture", "")
-    for key, (names, neutral) in SETTINGS.items():
-        value = field(reader, f"{architecture}.{key}", None)
-        read = [getattr(config, name) for name in names if getattr(config, name, None) is not None]
-        if value is None or value in neutral or any(_equal(value, known) for known in read):
-            continue
-        raise _unread(f"{architecture}.{key}", value)
-    scaling = field(reader, f"{architecture}.rope.scaling.type", "none")
-    factor = field(reader, f"{architecture}.rope.scaling.factor", 1.0)
-    known = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    if scaling != "none" and factor not in (0.0, 1.0) and known == "default":
-        raise _unread(f"{architecture}.rope.scaling.type", scaling)
-
-
-def _equal(value: Any, known: Any) -> bool:
-    return (
-        isinstance(value, (int, float)) and isinstance(known, (int, float)) and math.isclose(value, known, rel_tol=1e-5)
-    )
-
-
-def _unread(key: str, value: Any) -> ValueError:
-    return ValueError(
-        f"its {key} is {ascii(value)[:40]}, which transformers does not read from GGUF, so that its losses would be "
-        "another model's."
-    )
 
 
 def _sentencepiece_ids(vocabulary: Vocabulary) -> Callable[[str], list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.udfs.gguf_files import (
 from udfs import gguf
 from udfs.checkpoint import load_model, load_tokenizer, resolve_checkpoint
 from udfs.gguf_proof import check_same_logits
+from udfs.gguf_settings import check_settings
 
 PIECES = trained_pieces()
 VOCABULARY = sentencepiece_metadata(PIECES)
@@ -172,6 +174,7 @@ def test_missing_weights_are_refused(tmp_path: Path, cache: Path) -> None:
         {"llama.logit_scale": 0.5},
         {"llama.attention.max_alibi_bias": 8.0},
         {"llama.final_logit_softcapping": 30.0},
+        {"llama.attention.causal": False},
     ],
     ids=lambda setting: next(iter(setting)),
 )
@@ -179,6 +182,25 @@ def test_settings_that_transformers_does_not_read_are_refused(setting: dict[str,
     key = next(iter(setting))
     with pytest.raises(ValueError, match=rf"its {key} is .*, which transformers does not read from GGUF"):
         resolve_checkpoint(made(tmp_path, **setting))
+
+
+@pytest.mark.parametrize(
+    ("settings", "config"),
+    [
+        ({"rope.freq_base": 1e6}, {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0}}),
+        ({"rope.freq_base": 1e6}, {"rope_parameters": {kind: {"rope_theta": 1e4} for kind in ("full", "sliding")}}),
+        ({"rope.dimension_count": 4}, {}),
+        ({"rope.dimension_count": 8}, {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}),
+        ({"attention.layer_norm_rms_epsilon": 1e-5}, {"rms_norm_eps": 1e-6}),
+    ],
+    ids=str,
+)
+def test_settings_that_are_read_as_others_are_refused(settings: dict[str, Any], config: dict[str, Any]) -> None:
+    ours = SimpleNamespace(**{"hidden_size": 32, "num_attention_heads": 4, **config})
+    stored = {"general.architecture": "x", **{f"x.{key}": value for key, value in settings.items()}}
+    fields = {key: SimpleNamespace(contents=lambda value=value: value) for key, value in stored.items()}
+    with pytest.raises(ValueError, match=rf"its x\.{next(iter(settings))} is .*, which transformers does not read"):
+        check_settings(SimpleNamespace(get_field=fields.get), ours)
 
 
 def test_settings_that_change_nothing_are_no_obstacle(tmp_path: Path) -> None:
