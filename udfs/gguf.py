@@ -1,18 +1,24 @@
-"""A GGUF file as a folder of safetensors and tokenizer.json, made once a machine."""
+"""A GGUF file as a folder of safetensors and tokenizer.json, made once a machine and compared with the file."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-from udfs.loading import as_value_error, quiet_transformers
+from udfs.gguf_file import open_gguf, read_vocabulary
+from udfs.gguf_proof import check_same_logits, check_weights, proof_logits, prove_tokenizer
+from udfs.gguf_tokenizer import write_tokenizer
+from udfs.loading import quiet_transformers, unloadable
 from udfs.weights import load_whole
+
+# Belongs to a folder's name: what an earlier way to convert has left is not used.
+CONVERSION = "v2"
 
 
 def cache_folder() -> Path:
@@ -22,26 +28,54 @@ def cache_folder() -> Path:
 
 
 def converted_gguf(file: Path, digest: str) -> Path:
-    """The folder with file's weights as float32 safetensors: made once, then memory-mapped by every worker."""
-    folder = cache_folder() / f"{file.stem}-{digest[:16]}"
+    """The folder with file's weights as float32 safetensors: made once, then memory-mapped by every worker.
+
+    Raises ValueError, and leaves nothing, for a file that cannot be converted so that texts and losses stay the same.
+    """
+    folder = cache_folder() / f"{file.stem}-{digest[:16]}-{CONVERSION}"
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    quantised = load_whole(str(file), **source, dtype=torch.float32)
-    with quiet_transformers(), as_value_error(str(file)):
-        tokenizer = AutoTokenizer.from_pretrained(**source)
-    # A model read from GGUF refuses to be saved; a fresh one of the same shape does not.
-    settings = {k: v for k, v in quantised.config.to_dict().items() if k != "quantization_config"}
-    model = AutoModelForCausalLM.from_config(type(quantised.config)(**settings), dtype=torch.float32)
-    model.load_state_dict(quantised.state_dict())
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
-        model.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
-        # Another process may have been faster; both folders hold the same, so the loser's is thrown away.
-        with contextlib.suppress(OSError):
+        _convert(file, scratch)
+        try:
             scratch.rename(folder)
+        except OSError:
+            # Another process may have been faster; both folders hold the same, so the loser's is thrown away.
+            if not folder.is_dir():
+                raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
+
+
+def _convert(file: Path, folder: Path) -> None:
+    name = str(file)
+    try:
+        reader = open_gguf(file)
+        vocabulary = read_vocabulary(reader)
+        write_tokenizer(vocabulary, folder)
+    except ValueError as error:
+        raise unloadable(name, str(error)) from error
+    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    quantised = load_whole(name, **source, dtype=torch.float32)
+    try:
+        check_weights(reader, vocabulary, quantised)
+        expected = proof_logits(quantised)
+        _save(quantised, folder)
+        del quantised
+        prove_tokenizer(name, vocabulary, folder)
+        saved = load_whole(name, pretrained_model_name_or_path=str(folder), use_safetensors=True, dtype=torch.float32)
+        check_same_logits(expected, proof_logits(saved))
+    except ValueError as error:
+        raise error if str(error).startswith("model ") else unloadable(name, str(error)) from error
+
+
+def _save(quantised: Any, folder: Path) -> None:
+    """Save the model; one read from GGUF refuses to be saved, a fresh one of the same shape does not."""
+    settings = {k: v for k, v in quantised.config.to_dict().items() if k != "quantization_config"}
+    with quiet_transformers():
+        model = AutoModelForCausalLM.from_config(type(quantised.config)(**settings), dtype=torch.float32)
+        model.load_state_dict(quantised.state_dict())
+        model.save_pretrained(folder)
