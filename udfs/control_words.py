@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,12 +81,12 @@ class ControlWords:
         return renamed
 
 
-def find_control_words(tokenizer: Tokenizer, named: set[str]) -> ControlWords:
-    """The control words of a tokenizer; named are those that the model's other files call special."""
+def find_control_words(tokenizer: Tokenizer, named: set[str], pieces: Collection[str] = ()) -> ControlWords:
+    """The control words of a tokenizer; named are those that the model's other files call special, pieces are none."""
     serialised = tokenizer.to_str()
     content = json.loads(serialised)
     model, added = content["model"], content["added_tokens"]
-    words = {token["content"]: token["special"] for token in added if _is_control_word(token, named)}
+    words = {token["content"]: token["special"] for token in added if _is_control_word(token, named, pieces)}
     can_occur = (
         model["type"] != "BPE"
         or bool(model.get("ignore_merges"))
@@ -98,13 +99,18 @@ def find_control_words(tokenizer: Tokenizer, named: set[str]) -> ControlWords:
     return ControlWords(ids, serialised, can_occur and bool(ids), unknown, numbers)
 
 
-def _is_control_word(token: dict[str, Any], named: set[str]) -> bool:
+def _is_control_word(token: dict[str, Any], named: set[str], pieces: Collection[str]) -> bool:
     word = token["content"]
     if BYTE_PIECE.fullmatch(word) or not word:
         return False
     if token["special"] or word in named:
         return True
-    return bool(MARKER.fullmatch(word)) and not HTML_TAG.fullmatch(word)
+    return word not in pieces and is_marker(word)
+
+
+def is_marker(word: str) -> bool:
+    """Whether an added token has the shape of a control word, whatever it is called."""
+    return bool(MARKER.fullmatch(word)) and not HTML_TAG.fullmatch(word) and not BYTE_PIECE.fullmatch(word)
 
 
 def _reaches(merge: list[str], model: dict[str, Any], words: dict[str, Any]) -> bool:

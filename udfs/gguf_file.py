@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from udfs.control_words import is_marker
+
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 OTHER_KINDS = {
@@ -95,12 +97,18 @@ def read_vocabulary(reader: Any) -> Vocabulary:
     if not isinstance(tokens, list) or not tokens:
         raise ValueError("it has no tokenizer.ggml.tokens; convert the model to GGUF with its vocabulary.")
     _check_distinct(tokens)
+    types = _types(reader, len(tokens))
+    if model == "gpt2":
+        # Converters call user-defined what a model calls no special token, such as <think>. SentencePiece's own
+        # user-defined pieces are pieces of text: whoever trained the vocabulary said so.
+        of_control = [kind == USER_DEFINED and is_marker(token) for token, kind in zip(tokens, types, strict=True)]
+        types = [CONTROL if control else kind for control, kind in zip(of_control, types, strict=True)]
     ids = {name: _token_id(reader, name, len(tokens)) for name in ("bos", "eos", "unknown", "padding")}
     return Vocabulary(
         model=model,
         pre=field(reader, "tokenizer.ggml.pre", None),
         tokens=tokens,
-        types=_types(reader, len(tokens)),
+        types=types,
         scores=_scores(reader, len(tokens)) if model == "llama" else [],
         merges=field(reader, "tokenizer.ggml.merges", None) or [],
         bos_id=ids["bos"],

@@ -9,6 +9,7 @@ from typing import Any
 from udfs.gguf_byte_level import byte_level_parts, pre_tokenizer
 from udfs.gguf_file import CONTROL, UNKNOWN, Vocabulary
 from udfs.gguf_sentencepiece import sentencepiece_parts
+from udfs.tokenizer import TEXT_PIECES
 
 
 def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
@@ -36,6 +37,8 @@ def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
+        # Pieces of text, whatever they look like: whoever trained the vocabulary said so.
+        TEXT_PIECES: sorted(user_defined.values()),
         **{role: vocabulary.tokens[index] for role, index in roles.items() if index is not None},
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -20,6 +20,8 @@ from udfs.loading import unloadable
 from udfs.model_files import check_is_itself, find_file
 from udfs.start_token import with_start_token
 
+# Of tokenizer_config.json, where a conversion of ours wrote it: added tokens that are text whatever they look like.
+TEXT_PIECES = "attention_influence_text_pieces"
 _warned: set[str] = set()
 
 
@@ -87,8 +89,9 @@ def read_tokenizer(name: str, path: str, revision: str | None) -> TextTokenizer:
         # transformers would do so itself; said here, since it is part of the fingerprint.
         tokenizer.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
     named = _special_tokens(settings, _settings(name, path, revision, "special_tokens_map.json"))
+    pieces = set(settings.get(TEXT_PIECES) or ())
     with_start_token(name, tokenizer, settings.get("add_bos_token"), named.get("bos_token"))
-    result = TextTokenizer(tokenizer, find_control_words(tokenizer, set(named.values())))
+    result = TextTokenizer(tokenizer, find_control_words(tokenizer, set(named.values()), pieces))
     result.name_or_path = path
     return result
 

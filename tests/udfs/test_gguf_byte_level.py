@@ -144,12 +144,16 @@ def test_a_bos_token_that_is_wanted_but_not_named_is_an_error(tmp_path: Path) ->
         resolved(tmp_path, metadata)
 
 
-def test_control_words_are_text_and_user_defined_words_are_tokens(tmp_path: Path) -> None:
-    metadata, ids, _ = byte_level_metadata("qwen2", control=("<|im_end|>",), user_defined=("<tool_call>", "<tool"))
+def test_control_words_are_text_also_where_the_file_calls_them_user_defined_and_other_such_words_are_tokens(
+    tmp_path: Path,
+) -> None:
+    metadata, ids, _ = byte_level_metadata(
+        "qwen2", control=("<|im_end|>",), user_defined=("<tool_call>", "xtool", "    ")
+    )
     tokenizer = load_tokenizer(resolved(tmp_path, metadata))
-    found = tokenizer("a <tool_call><|im_end|> <tool b")["input_ids"]
-    assert [i for i in found if i >= ids["<|im_end|>"]] == [ids["<tool_call>"], ids["<tool"]]
-    assert tokenizer.decode(found) == "a <tool_call><|im_end|> <tool b"
+    found = tokenizer("a <tool_call><|im_end|> xtool b    c")["input_ids"]
+    assert [i for i in found if i >= ids["<|im_end|>"]] == [ids["xtool"], ids["    "]]
+    assert tokenizer.decode(found) == "a <tool_call><|im_end|> xtool b    c"
 
 
 def test_a_known_word_is_not_taken_apart_where_merges_are_ignored(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "it is empty; fetch it again"),
-        (LFS, "it is a Git LFS pointer, not the file itself; fetch it with: git lfs pull"),
-        (b"<!DOCTYPE html><html>Not found</html>", "it is a web page or a server's answer, not a model"),
+        (b"", "is empty; download it again"),
+        (LFS, "is a Git LFS pointer, not the file itself; run 'git lfs install' and 'git lfs pull'"),
+        (b"<!DOCTYPE html><html>Not found</html>", "is a web page, such as an error"),
         (b'{"error": "not found"}', "it is a web page or a server's answer"),
         (b"\x1f\x8b\x08 anything", "it is compressed by gzip; unpack it"),
         (b"\x80\x02}q\x00", "it is no GGUF file: it begins with"),
@@ -44,7 +44,7 @@ def test_a_file_that_is_something_else_is_named(content: bytes, message: str, tm
     (tmp_path / "other.gguf").write_bytes(content)
     with pytest.raises(ValueError, match=rf"other.gguf' cannot be loaded: .*{message}"):
         resolve_checkpoint(str(tmp_path / "other.gguf"))
-    assert not list(cache.iterdir())
+    assert not list(cache.glob("*"))
 
 
 def test_a_zip_archive_is_named(tmp_path: Path) -> None:
