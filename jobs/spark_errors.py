@@ -14,7 +14,7 @@ from jobs.display import printable
 WIDTH, CAUSE_WIDTH, TYPE_WIDTH = 500, 200, 60
 NUM_COLUMNS = 3
 
-# Where the text of a message ends and Java's stack begins.
+# Lines of Java's stack, between the messages.
 _STACK = re.compile(r"\s+(at |\.\.\. \d|Suppressed: |Caused by: )|(Driver|JVM) stacktrace:")
 _CAUSE = re.compile(r"(?:: |Caused by: )((?:[\w$]+\.)+[\w$]+)(?:: (.*))?")
 _CLASS = re.compile(r"((?:[a-z]\w*\.)+[A-Z][\w$]*)(?:: |$)")
@@ -102,14 +102,10 @@ def _causes(error: BaseException) -> list[_Cause]:
 
 def _blocks(text: str) -> list[_Cause]:
     found: list[tuple[str, list[str]]] = [("", [])]
-    in_stack = False
     for line in text.splitlines():
         if start := _CAUSE.fullmatch(line):
             found.append((start[1], [start[2] or ""]))
-            in_stack = False
-        elif _STACK.match(line):
-            in_stack = True
-        elif not in_stack:
+        elif not _STACK.match(line):
             found[-1][1].append(line)
     causes = [_Cause(name, "\n".join(lines).strip()) for name, lines in found]
     return [cause for cause in causes if cause.name or cause.message]
