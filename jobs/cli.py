@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 PROGRAM = "attention-influence"
+# With this variable, every error of Spark keeps its traceback, with Java's stack.
+DEBUG = "ATTENTION_INFLUENCE_DEBUG"
+_OTHERS = re.compile(r"[/\\](pyspark|py4j)[/\\]")
 # The wheel leaves these to the cluster, or to the extras of these names.
 EXTRAS = {"pyspark": "spark", "delta": "spark", "torch": "torch", "gguf": "gguf"}
 
@@ -74,20 +79,15 @@ def run_stage(
 def exit_status(stage: str, work: Callable[[], object]) -> int:
     """0 when the work is done.
 
-    A ValueError is a message for a person: on stderr, status 2, no traceback. Anything else is our mistake or
-    the machine's, and keeps its traceback.
+    A ValueError is a message for a person: on stderr, status 2, no traceback. So is an error of Spark that no stage
+    foresaw, with status 1: a file, a disk or the JVM is its cause, which its last line says. Anything else is our
+    mistake or the machine's, and keeps its traceback.
     """
     try:
         work()
         sys.stdout.flush()
     except ModuleNotFoundError as error:
         return _missing_package(stage, error)
-    except ValueError as error:
-        # Its subclasses, such as UnicodeDecodeError, come from other people's code.
-        if type(error) is not ValueError:
-            raise
-        print(f"{PROGRAM} {stage}: error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print(f"{PROGRAM} {stage}: stopped", file=sys.stderr)
         return 130
@@ -95,7 +95,36 @@ def exit_status(stage: str, work: Callable[[], object]) -> int:
         # Whoever read the output has what it wanted; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception as error:
+        # Subclasses of ValueError, such as UnicodeDecodeError, come from other people's code.
+        if type(error) is ValueError:
+            print(f"{PROGRAM} {stage}: error: {error}", file=sys.stderr)
+            return 2
+        if os.environ.get(DEBUG) or not _show_spark_error(stage, error):
+            raise
+        return 1
     return 0
+
+
+def _show_spark_error(stage: str, error: Exception) -> bool:
+    """Print what an error of Spark says; False for any other error.
+
+    Java's stack, of a hundred lines, is left out. A query that Spark refused is our mistake: our part of the stack says
+    where.
+    """
+    if "pyspark" not in sys.modules:
+        return False
+    from jobs.spark_errors import explains_itself, is_spark_error, reason
+
+    if not is_spark_error(error):
+        return False
+    where = f"; {DEBUG}=1 shows where"
+    if explains_itself(error):
+        where = ""
+        ours = [frame for frame in traceback.extract_tb(error.__traceback__) if not _OTHERS.search(frame.filename)]
+        print("Traceback (most recent call last):", *traceback.format_list(ours), sep="\n", end="", file=sys.stderr)
+    print(f"{PROGRAM} {stage}: error: {reason(error)}{where}", file=sys.stderr)
+    return True
 
 
 def _help() -> str:

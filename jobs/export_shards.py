@@ -10,8 +10,8 @@ from pyspark.sql.types import IntegerType, LongType, StringType, StructField, St
 
 from jobs.display import printable
 from jobs.export_lines import write_lines
+from jobs.spark_errors import spark_reasons
 from jobs.statements import run_statement
-from jobs.tables import spark_reasons
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.failures import retry_conflicts
 from jobs.progress import duration
-from jobs.tables import Namespace, reason
+from jobs.spark_errors import reason
+from jobs.tables import Namespace
 from schemas import runs, scores
 from schemas.scores import STATUSES
 

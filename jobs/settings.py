@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import inspect
 import os
@@ -11,11 +10,11 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from pathlib import Path
+from decimal import Decimal
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -26,9 +25,10 @@ from pydantic_settings import (
 )
 
 from jobs.display import printable
+from jobs.settings_arguments import EnvSource, with_negative_numbers
+from jobs.settings_errors import VALUE_WIDTH, explain_flags, explain_value, setting_names
+from jobs.settings_errors import nearest as nearest
 
-# Of names in messages: they may come from data.
-NAME_WIDTH, MAX_NAMES = 60, 30
 # In the order in which they run. Stage a-b is the module jobs.a_b, but for those below; its settings are ABSettings.
 STAGES = {
     "ingest": "read documents from files or a table into the corpus table",
@@ -81,6 +81,19 @@ class StageSettings(BaseSettings):
         None, description="YAML file: keys are flags with _ for -, for all stages or under a stage's name"
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole_with_exponent(cls, value: Any, info: ValidationInfo) -> Any:
+        """1e6 for 1000000, where a whole number is wanted: it is one."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if int not in (annotation, *get_args(annotation)) or not isinstance(value, str):
+            return value
+        # So few digits that no number grows without end.
+        if not re.fullmatch(r"[+-]?\d{1,20}(\.\d{1,20})?[eE]\+?\d{1,2}", value, re.ASCII):
+            return value
+        number = Decimal(value)
+        return f"{number:f}".partition(".")[0] if number == int(number) else value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -91,7 +104,7 @@ class StageSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, environment, YAML file; flags come before all of them."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, _yaml_values.get())
+        return init_settings, EnvSource(settings_cls), InitSettingsSource(settings_cls, _yaml_values.get())
 
 
 def load_settings(cls: type[Settings], argv: Sequence[str] | None, prog: str) -> Settings:
@@ -100,7 +113,7 @@ def load_settings(cls: type[Settings], argv: Sequence[str] | None, prog: str) ->
     argv None: the program's own arguments. Prints help and exits where it is asked for. Raises ValueError, a
     line for each mistake, for unknown names and for values that are not allowed.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = with_negative_numbers(cls, list(sys.argv[1:] if argv is None else argv))
     config = None if {"-h", "--help"} & set(arguments) else _config_path(arguments)
     token = _yaml_values.set(read_yaml(config, cls) if config else {})
     try:
@@ -111,10 +124,10 @@ def load_settings(cls: type[Settings], argv: Sequence[str] | None, prog: str) ->
         settings: Settings = build(_cli_settings_source=source)
         return settings
     except ValidationError as error:
-        lines = [_explain(cls, problem, arguments, config) for problem in error.errors()]
+        lines = [explain_value(cls, problem, arguments, config) for problem in error.errors()]
         raise ValueError("\n".join(lines) + f"; see {prog} --help") from None
     except SettingsError as error:
-        raise ValueError(f"{_explain_flags(cls, str(error))}; see {prog} --help") from None
+        raise ValueError(f"{explain_flags(cls, str(error))}; see {prog} --help") from None
     finally:
         _yaml_values.reset(token)
 
@@ -124,20 +137,25 @@ def read_yaml(path: str, cls: type[StageSettings]) -> dict[str, Any]:
 
     Raises ValueError for a file that cannot be read, and for any key that no stage, or this section's, knows.
     """
-    content = _load_yaml(path)
+    content, guessed = _load_yaml(path)
     own = {name: settings_class(name) for name in STAGES}
     known = {key for stage in own.values() for key in setting_names(stage)} - {"config"}
-    shared, sections = {}, {}
-    for key, value in content.items():
-        if (section := key.replace("_", "-")) in STAGES and (isinstance(value, dict) or value is None):
-            sections[section] = value or {}
-            _require_known(value or {}, setting_names(own[section]) - {"config"}, f"{path}, section {key}")
-        else:
+    shared, section = {}, {}
+    for key, value in _by_name(content, known | {name.replace("-", "_") for name in STAGES}, path).items():
+        stage = key.replace("_", "-")
+        if stage not in STAGES:
             shared[key] = value
-    _require_known(shared, known | {name.replace("-", "_") for name in STAGES}, path)
-    merged = {**shared, **sections.get(stage_name(cls), {})}
-    values = {key.replace("-", "_"): value for key, value in merged.items() if value is not None}
-    return {key: value for key, value in values.items() if key in setting_names(cls)}
+            continue
+        where = f"{path}, section {key}"
+        if not isinstance(value, dict | None):
+            raise ValueError(f"{where} is {value!r}, but must be a mapping of that stage's settings")
+        values = _by_name(value or {}, setting_names(own[stage]) - {"config"}, where)
+        if stage == stage_name(cls):
+            section = values
+    merged = {key: value for key, value in {**shared, **section}.items() if value is not None}
+    found = {key: value for key, value in merged.items() if key in setting_names(cls)}
+    _say_what_was_read_as_text(found, guessed, path)
+    return found
 
 
 def stage_name(cls: type[StageSettings]) -> str:
@@ -156,21 +174,6 @@ def settings_class(stage: str) -> type[StageSettings]:
         stage_module(stage), "".join(word.capitalize() for word in stage.split("-")) + "Settings"
     )
     return found
-
-
-def setting_names(cls: type[StageSettings]) -> set[str]:
-    """The names of its settings, as a YAML file writes them."""
-    return {field.alias or name for name, field in cls.model_fields.items()}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Words that name the nearest of the known names, or all of them where none is near."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {printable(close[0], NAME_WIDTH)}?"
-    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
-    return f"known are {', '.join(printable(known, NAME_WIDTH) for known in names[:MAX_NAMES])}{more}"
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -203,82 +206,33 @@ def _config_path(arguments: list[str]) -> str | None:
     return found or os.environ.get(f"{ENV_PREFIX}CONFIG") or None
 
 
-def _load_yaml(path: str) -> dict[str, Any]:
-    import yaml
+def _load_yaml(path: str) -> tuple[dict[str, Any], set[str]]:
+    from jobs.yaml_file import load_mapping
 
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        return load_mapping(path)
+    except OSError as error:
         raise ValueError(f"--config {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"--config {path} is no YAML: {' '.join(str(error).split())}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ValueError(f"--config {path} must be a mapping of names to values, such as  namespace: ./data")
-    return content
+    except ValueError as error:
+        raise ValueError(f"--config {path} {error}") from None
 
 
-def _require_known(values: dict[str, Any], known: set[str], where: str) -> None:
-    for key in values:
-        if str(key).replace("-", "_") not in known:
-            raise ValueError(f"{where}: unknown key {str(key)!r}; {nearest(str(key).replace('-', '_'), known)}")
+def _by_name(values: dict[str, Any], known: set[str], where: str) -> dict[str, Any]:
+    """The values with _ for - in their keys; ValueError for a key that is not known, or there with - and with _."""
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise ValueError(f"{where}: unknown key {str(key)!r}; {nearest(name, known)}")
+        if name in named:
+            raise ValueError(f"{where}: {name} is there twice, with - and with _; leave one out")
+        named[name] = value
+    return named
 
 
-def _explain(cls: type[StageSettings], problem: Any, arguments: list[str], config: str | None) -> str:
-    """One of pydantic's errors in our words: the flag, the value, what is allowed."""
-    message, context = problem["msg"], problem.get("ctx", {})
-    if not problem["loc"]:
-        return str(context.get("error", message))
-    name = str(problem["loc"][0])
-    flag = _flag(cls, name)
-    if problem["type"] == "missing":
-        return f"{flag} is needed"
-    allowed = {
-        "literal_error": f"must be one of {str(context.get('expected', '')).replace(chr(39), '')}",
-        "int_parsing": "must be a whole number",
-        "float_parsing": "must be a number",
-        "value_error": str(context.get("error", "")),
-    }.get(problem["type"], message[:1].lower() + message[1:].replace("input should be", "must be"))
-    allowed = re.sub(r"^input should be", "must be", allowed)
-    if len(problem["loc"]) > 1 and "=" in str(problem["input"]):
-        allowed += f"; {_how_to_name(flag)}"
-    given_as_flag = any(word == flag or word.startswith(f"{flag}=") for word in arguments)
-    variable = f"{ENV_PREFIX}{name.upper()}"
-    where = "" if given_as_flag or flag == name.upper() else f" ({variable})" if variable in os.environ else ""
-    if config and not given_as_flag and not where:
-        where = f" (in {config})"
-    return f"{flag} is {problem['input']!r}{where}, but {allowed}"
-
-
-def _flag(cls: type[StageSettings], name: str) -> str:
-    for field_name, field in cls.model_fields.items():
-        if name in (field_name, field.alias):
-            if any(type(mark).__name__ == "_CliPositionalArg" for mark in field.metadata):
-                return name.upper()
-            name = field.alias or field_name
-    return f"--{name.replace('_', '-')}"
-
-
-def _explain_flags(cls: type[StageSettings], message: str) -> str:
-    message = message.removeprefix("error parsing CLI: ")
-    if (needed := message.removeprefix("the following arguments are required: ")) != message:
-        return f"{needed} is needed"
-    if unreadable := re.match(r"Parsing error encountered for (\w+): ", message):
-        flag = _flag(cls, unreadable.group(1))
-        return f"{flag} takes NAME=VALUE; {_how_to_name(flag)}"
-    unknown = message.removeprefix("unrecognized arguments: ")
-    if unknown == message:
-        return message
-    first = unknown.split()[0].split("=")[0]
-    flags = {_flag(cls, name) for name in setting_names(cls)}
-    if first.startswith("-"):
-        return f"unknown flag {first}; {nearest(first, flags)}"
-    return f"{first!r} belongs to no flag"
-
-
-def _how_to_name(flag: str) -> str:
-    """What to write for a name with a character that ends a name in NAME=VALUE."""
-    return (
-        f"""a name with = , " [ or {{ in it is written as JSON, {flag} '{{"a,b": 0.3}}', or in a YAML file (--config)"""
-    )
+def _say_what_was_read_as_text(values: dict[str, Any], guessed: set[str], path: str) -> None:
+    """On stderr: other programs would read these keys, such as no for Norwegian, otherwise."""
+    keys = sorted({key for value in values.values() if isinstance(value, dict) for key in value if key in guessed})
+    if keys:
+        names = printable(", ".join(map(repr, map(str, keys))), VALUE_WIDTH)
+        print(f"{path}: read as text, as written: {names}; YAML 1.1 would not, unless you quote them", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jobs.tables import reason
+from jobs.spark_errors import is_spark_error, reason
 
 RECONCILE = "run score once with --mode reconcile, which compares all of the source; later runs go on from there"
 _NO_SPACE = "No space left on device"
@@ -60,17 +60,10 @@ def explained(error: Exception, source: str, checkpoint: str | None = None) -> E
 
     checkpoint: the folder of the stream that failed; None where all of the source was compared.
     """
-    if isinstance(error, ValueError) or not _is_spark(error):
+    if isinstance(error, ValueError) or not is_spark_error(error):
         return error
     for pattern, message in (_STREAM if checkpoint else _COMPARED).items():
         if re.search(pattern, str(error), re.IGNORECASE):
             values = {"source": source, "checkpoint": checkpoint, "reason": reason(error)}
             return ValueError(message.format(**values))
     return error
-
-
-def _is_spark(error: Exception) -> bool:
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
-    return isinstance(error, (Py4JError, PySparkException))

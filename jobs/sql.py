@@ -38,10 +38,8 @@ class SqlSettings(StageSettings):
 
 def run(settings: SqlSettings, spark: SparkSession) -> None:
     """Print what the query returns; ValueError, on one line, for a query that Spark does not take."""
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
-    from jobs.tables import Namespace, reason
+    from jobs.spark_errors import is_spark_error, reason
+    from jobs.tables import Namespace
 
     namespace = Namespace.parse(settings.namespace)
     names, unreadable = _register(spark, namespace)
@@ -52,7 +50,9 @@ def run(settings: SqlSettings, spark: SparkSession) -> None:
         else:
             limit = settings.limit or ROWS_SHOWN
             _print_table(rows.columns, rows.limit(limit + 1).collect(), limit)
-    except (Py4JError, PySparkException) as error:
+    except Exception as error:
+        if not is_spark_error(error):
+            raise
         message = reason(error)
         if "TABLE_OR_VIEW_NOT_FOUND" in message:
             message += f"; namespace {namespace} has: {', '.join(names) or 'no tables'}"
@@ -68,7 +68,7 @@ def _register(spark: SparkSession, namespace: Namespace) -> tuple[list[str], lis
 
     Returns their names, and those of what cannot be read, such as a view of a table that is gone.
     """
-    from jobs.tables import spark_reasons
+    from jobs.spark_errors import spark_reasons
     from jobs.views import with_views
 
     names = [name for name in namespace.table_names(spark) if "-" not in name]

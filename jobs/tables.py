@@ -6,13 +6,14 @@ import importlib
 import os
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import schemas
 from jobs.failures import retry_creation
+from jobs.spark_errors import reason as reason
+from jobs.spark_errors import spark_reasons as spark_reasons
 from schemas.quoting import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -189,37 +190,11 @@ def quote_table_name(text: str) -> str:
     return ".".join(quote_name(part) for part in parts)
 
 
-def reason(error: Exception) -> str:
-    """What a Spark error says, on one line, without its Java stack."""
-    text = str(error)
-    java = getattr(error, "java_exception", None)
-    if java is not None:
-        text = str(java.toString()).removeprefix(str(java.getClass().getName())).lstrip(": ")
-    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-    if type(error).__name__ == "PythonException":
-        # Of a Python worker: its own words stand below its stack, the only lines there without spaces before them.
-        others = "Traceback|During|The above|JVM|Caused by"
-        first = (re.findall(rf"^[ \t].*\n(?=\S)(?!{others})(.+)$", text, re.MULTILINE) or [first])[-1]
-    return re.sub(r"\s*SQLSTATE: \w{5}", "", first).rstrip(" .;")
-
-
 def _refuse_read_only(folder: str) -> None:
     """A table that is there already would be missed by creating it, and the job would fail at its end."""
     path = _local(folder)
     if os.path.isdir(path) and not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise ValueError(f"{path} cannot be written by this user; name another folder with --namespace")
-
-
-@contextmanager
-def spark_reasons(doing: str) -> Iterator[None]:
-    """Turn Spark's errors inside the block into a ValueError: what was being done, and why it failed."""
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except (Py4JError, PySparkException) as error:
-        raise ValueError(f"{doing}: {reason(error)}") from error
 
 
 def find_table(spark: SparkSession, identifier: str) -> DataFrame | None:

@@ -37,7 +37,8 @@ class ViewsSettings(StageSettings):
 
 def run(settings: ViewsSettings, spark: SparkSession) -> None:
     """Create or replace each view whose tables are there, and print their names."""
-    from jobs.tables import Namespace, spark_reasons
+    from jobs.spark_errors import spark_reasons
+    from jobs.tables import Namespace
 
     namespace = Namespace.parse(settings.namespace)
     if namespace.folder:

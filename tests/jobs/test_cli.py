@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyspark.errors import AnalysisException, PySparkException, PySparkValueError
 
 from jobs import cli
 from jobs.settings import STAGES
@@ -61,6 +62,29 @@ def test_a_mistake_in_other_code_keeps_its_traceback():
         cli.exit_status("toy", lambda: b"\xff".decode())
     with pytest.raises(RuntimeError):
         status_of(RuntimeError("broken"))
+
+
+def test_an_error_of_spark_that_no_stage_foresaw_ends_in_one_line(monkeypatch, capsys):
+    error = PySparkException(
+        ": org.apache.spark.SparkException: It failed.\n\tat a.B.c\nCaused by: a.C: the disk is full"
+    )
+    assert status_of(error) == 1
+    said = "attention-influence toy: error: It failed: the disk is full; ATTENTION_INFLUENCE_DEBUG=1 shows where\n"
+    assert capsys.readouterr().err == said
+    # It is a ValueError, too.
+    assert status_of(PySparkValueError("no such value")) == 1
+    assert capsys.readouterr().err.startswith("attention-influence toy: error: no such value; ")
+    monkeypatch.setenv("ATTENTION_INFLUENCE_DEBUG", "1")
+    with pytest.raises(PySparkException):
+        status_of(error)
+
+
+def test_a_query_that_spark_refuses_is_our_mistake_and_says_where_we_made_it(capsys):
+    assert status_of(AnalysisException("[UNRESOLVED_COLUMN] A column is missing.\n'Project [x]")) == 1
+    first, *frames, last = capsys.readouterr().err.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert any("test_cli.py" in frame for frame in frames)
+    assert last == "attention-influence toy: error: [UNRESOLVED_COLUMN] A column is missing"
 
 
 def test_a_stage_that_did_its_work_exits_with_0_and_an_interrupted_one_does_not(capsys):

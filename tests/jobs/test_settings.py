@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from jobs.ingest import IngestSettings
 from jobs.rank import RankSettings
+from jobs.selection_settings import SelectSettings
 from jobs.settings import STAGES, StageSettings, load_settings, setting_names, settings_class, stage_name
 from jobs.sql import SqlSettings
 
@@ -156,6 +157,54 @@ def test_what_is_needed_and_missing_is_named():
 def test_text_arrives_as_it_was_typed(name):
     assert ingest("--domain", name).domain == name
     assert load_settings(SqlSettings, [name], PROG).query == name
+
+
+@pytest.mark.parametrize("text", ["-1e-3", "-1E+2", "-.5", "-5.", "-1_000", "-0.001", "-7", "-1e-400"])
+def test_every_negative_number_is_a_value(text):
+    assert load_settings(SelectSettings, ["--threshold", text, "--json"], PROG).threshold == float(text)
+    assert load_settings(SelectSettings, ["--json", f"--threshold={text}"], PROG).threshold == float(text)
+    found = load_settings(SelectSettings, [f"--domain=x={text}", "--domain", f"y={text}", "--threshold", "1"], PROG)
+    assert found.domain == {"x": float(text), "y": float(text)}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--threshold", "-inf"], "--threshold is '-inf', but must be a finite number"),
+        (["--threshold", "-nan"], "--threshold is '-nan', but must be a finite number"),
+        (["--fraction", "-1e-3"], "--fraction is '-1e-3', but must be greater than 0"),
+        (["--fraction", "--dry-run"], "argument --fraction: expected one argument"),
+        (["--threshold", "-x"], "argument --threshold: expected one argument"),
+        (["--dry-run", "-1e3"], "unknown flag -1e3"),
+        (["--threshold", "--", "-1e3"], "argument --threshold: expected one argument"),
+    ],
+)
+def test_what_follows_a_flag_and_is_no_number_or_not_its_value_is_refused(argv, message):
+    with pytest.raises(ValueError, match=r".") as error:
+        load_settings(SelectSettings, argv, PROG)
+    assert str(error.value).startswith(message)
+
+
+def test_a_whole_number_may_have_an_exponent_too():
+    assert ingest("--domain", "d", "--limit", "1e6").limit == 10**6
+    with pytest.raises(ValueError, match=r"--limit is '1\.5e0', but must be a whole number"):
+        ingest("--domain", "d", "--limit", "1.5e0")
+    with pytest.raises(ValueError, match="--limit is '1e999999999', but must be a whole number"):
+        ingest("--domain", "d", "--limit", "1e999999999")
+
+
+def test_a_variable_is_text_unless_its_setting_is_not(monkeypatch):
+    for name, value in {"DOMAIN": '{"no": 5, "1.10": 1e1}', "SCORER_ID": "0123", "TOKENS": "1e5"}.items():
+        monkeypatch.setenv(f"ATTENTION_INFLUENCE_{name}", value)
+    found = load_settings(SelectSettings, [], PROG)
+    assert (found.domain, found.scorer_id, found.tokens) == ({"no": 5.0, "1.10": 10.0}, "0123", 1e5)
+
+
+@pytest.mark.parametrize("value", ["no=0.5", '{"no": 0.5, "no": 0.7}', "{"])
+def test_a_variable_that_is_no_json_or_has_a_name_twice_is_named(monkeypatch, value):
+    monkeypatch.setenv("ATTENTION_INFLUENCE_DOMAIN", value)
+    with pytest.raises(ValueError, match="ATTENTION_INFLUENCE_DOMAIN must be a JSON object with each name once"):
+        load_settings(SelectSettings, [], PROG)
 
 
 @pytest.mark.parametrize("argv", [[], ["--domain", "a", "--domain-column", "b"]])

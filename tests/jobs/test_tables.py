@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from pyspark.testing import assertDataFrameEqual
 
-from jobs.tables import Namespace, known_tables, quote_table_name, spark_reasons
+from jobs.spark_errors import spark_reasons
+from jobs.tables import Namespace, known_tables, quote_table_name
 from schemas import corpus, rankings, scores
 
 HOSTILE = ["a'b", 'a"b', "a`b", "a;b", "a\nb", "./a'; drop table x --", "./a`b", "./a\x00b", "", "  "]
