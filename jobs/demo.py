@@ -46,6 +46,7 @@ class DemoSettings(StageSettings):
 
     namespace: str = Field("./demo_data", description="folder for the demo's tables")
     model: str | None = Field(None, description="by default SmolLM2-135M-Instruct, which make setup installs")
+    allow_implausible_model: bool = Field(False, description="with --model: take one that does not know plain text")
     per_domain: int = Field(30, ge=24, description="documents of each of the five domains")
 
 
@@ -72,11 +73,20 @@ def run(settings: DemoSettings, spark: SparkSession) -> None:
     probes.run(made, spark)
     step(3, "Detect the heads that retrieve")
     heads_file = str(Path(where) / "heads.txt")
-    detect_heads.run(detect_heads.DetectHeadsSettings(namespace=where, model=model, heads_file=heads_file), spark)
+    allow = settings.allow_implausible_model
+    detected = detect_heads.DetectHeadsSettings(
+        namespace=where, model=model, heads_file=heads_file, allow_implausible_model=allow
+    )
+    detect_heads.run(detected, spark)
     step(4, "Score every document, with those heads and without them")
     window = min(WINDOW, resolve_checkpoint(model).max_positions)
     settings_of_score = score.ScoreSettings(
-        namespace=where, model=model, dtype="float32", mode="reconcile", window=window
+        namespace=where,
+        model=model,
+        dtype="float32",
+        mode="reconcile",
+        window=window,
+        allow_implausible_model=allow,
     )
     scored = score.run(settings_of_score, spark)
     step(5, "Rank within domains")

@@ -48,6 +48,11 @@ class DetectHeadsSettings(StageSettings):
         description="Spark tasks; on one machine by default one a core as memory allows, one if it has a GPU",
     )
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
+    allow_implausible_model: bool = Field(
+        False,
+        description="take a model that does not know plain English and code: letters or bytes as tokens, another "
+        "language, random weights",
+    )
     json_output: bool = Field(False, alias="json", description="print the result as JSON")
     dry_run: bool = Field(False, description="say what would be done, and stop")
 
@@ -135,7 +140,8 @@ def detect(
     from udfs.spark_udfs import ModelSpec, copy_score_udf
 
     tasks = num_tasks(spark, settings.tasks, checkpoint, max(lengths.values()))
-    udf = copy_score_udf(ModelSpec(checkpoint, settings.dtype, threads_per_task(spark, tasks)))
+    threads = threads_per_task(spark, tasks)
+    udf = copy_score_udf(ModelSpec(checkpoint, settings.dtype, threads, settings.allow_implausible_model))
     results: list[CopyResult] = []
     probe_ids = list(lengths)
     step = tasks * PROBES_PER_TASK

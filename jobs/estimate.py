@@ -61,6 +61,7 @@ def run(settings: EstimateSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.documents import read_documents
     from jobs.scorers import resolve_scorer
     from udfs.checkpoint import load_tokenizer
+    from udfs.plausible import require_plausible_tokens, tokens_per_byte
 
     namespace = Namespace.parse(settings.namespace)
     documents = read_documents(spark, namespace, settings.document_source())
@@ -68,7 +69,12 @@ def run(settings: EstimateSettings, spark: SparkSession) -> dict[str, Any]:
     texts = sample(documents, settings.num_sampled)
     if not texts:
         raise ValueError(f"{settings.corpus_table or 'the corpus'} has no document with text; nothing to estimate")
-    domains = count_tokens(documents, texts, load_tokenizer(scorer.checkpoint))
+    tokenizer = load_tokenizer(scorer.checkpoint)
+    if settings.device_tflops is not None:
+        # No weights are loaded: the tokenizer alone can be asked.
+        found, allow = tokens_per_byte(tokenizer), settings.allow_implausible_model
+        require_plausible_tokens(found, scorer.checkpoint.name, allow=allow)
+    domains = count_tokens(documents, texts, tokenizer)
     if settings.device_tflops is not None and settings.mfu is not None:
         speed = settings.device_tflops * 1e12 * settings.mfu / flops_a_token(scorer, texts)
         how = "from operations and --mfu"
@@ -130,12 +136,15 @@ def speed_by_probe(settings: EstimateSettings, scorer: Scorer, texts: list[str])
 
     from udfs.checkpoint import load_model, load_tokenizer
     from udfs.paired import PairedScorer
+    from udfs.plausible import plain_text_figures, require_plausible
     from udfs.precision import resolve_dtype
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_model(scorer.checkpoint, resolve_dtype(scorer.dtype, device), device)
     tokenizer = load_tokenizer(scorer.checkpoint)
+    figures = plain_text_figures(model, tokenizer)
     paired = PairedScorer(model, tokenizer, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens)
+    require_plausible(figures, scorer.checkpoint.name, allow=settings.allow_implausible_model)
     # The first pass claims memory and warms up; it says nothing about the others.
     paired.score(texts[:1])
     num_tokens, seconds, first, count = 0, 0.0, 0, 4

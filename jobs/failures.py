@@ -42,6 +42,14 @@ def worker_failure(error: BaseException) -> str | None:
     return raised[0][:200] if raised else None
 
 
+def workers_fail(failure: str, tasks: int) -> ValueError:
+    """The error where workers fail at any text: it is then no document's fault."""
+    return ValueError(
+        f"Python workers fail at any text, even a short one ({failure}); there may be too little memory for the models "
+        f"of {tasks} tasks (--tasks), or a library crashes: see what the executors log. What was scored is kept"
+    )
+
+
 def retry_conflicts(commit: Callable[[], Result]) -> Result:
     """What commit returns, tried again while other writers are faster; ValueError when they always are."""
     for attempt in range(1, MAX_CONFLICTS + 1):

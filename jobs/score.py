@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from jobs.run_log import RunLog
     from jobs.scorers import Scorer
     from jobs.scoring import ScoringPlan
+    from udfs.plausible import PlainTextFigures
+    from udfs.spark_udfs import ScorerSpec
 
 
 class ScoreSettings(ScorerSettings):
@@ -67,13 +70,14 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     columns = settings.document_source()
     documents = read_documents(spark, namespace, columns)
     scorer = resolve_scorer(settings, spark, namespace)
+    figures = scorer.recorded_figures(spark, namespace, allow_implausible=settings.allow_implausible_model)
     source = find_source(spark, namespace, columns)
-    work = Work(spark, namespace, settings, columns, source, scorer.scorer_id)
     plan = scoring_plan(settings, spark, scorer)
+    record = partial(record_scorer, settings, spark, scorer, plan.tasks, figures)
+    work = Work(spark, namespace, settings, columns, source, scorer.scorer_id, record)
     if settings.dry_run:
         return report(settings, count_pending(work, plan, documents), None)
     require_no_surprise(work, documents)
-    scorer.record(spark, namespace)
     for table in (scores.TABLE, runs.TABLE):
         namespace.create(spark, table)
     log = RunLog(
@@ -93,6 +97,18 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     return report(settings, {"scorer_id": scorer.scorer_id}, log)
 
 
+def record_scorer(
+    settings: ScoreSettings, spark: SparkSession, scorer: Scorer, tasks: int, figures: PlainTextFigures | None
+) -> None:
+    """Record the scorer with these figures of its model, or with those that a worker finds."""
+    from jobs.scorers import measure_figures
+    from udfs.spark_udfs import plain_text_udf
+
+    if figures is None:
+        figures = measure_figures(spark, plain_text_udf(scorer_spec(settings, spark, scorer, tasks)), tasks)
+    scorer.record(spark, Namespace.parse(settings.namespace), figures)
+
+
 def report(settings: ScoreSettings, counts: dict[str, Any], log: RunLog | None) -> dict[str, Any]:
     """Print what was done, or what would be, for a person or a program; returns it."""
     result = counts | (log.result() if log else {})
@@ -104,22 +120,29 @@ def report(settings: ScoreSettings, counts: dict[str, Any], log: RunLog | None) 
 def scoring_plan(settings: ScoreSettings, spark: SparkSession, scorer: Scorer) -> ScoringPlan:
     """The scorer as a pandas_udf, and how much goes through it at a time."""
     from jobs.scoring import ScoringPlan
-    from udfs.spark_udfs import ModelSpec, ScorerSpec, paired_score_udf
+    from udfs.spark_udfs import paired_score_udf
 
     tasks = num_tasks(spark, settings.tasks, scorer.checkpoint, max(scorer.window, settings.max_batch_tokens or 0))
-    model = ModelSpec(scorer.checkpoint, scorer.dtype, threads_per_task(spark, tasks))
-    spec = ScorerSpec(
-        model, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens, settings.compiled
-    )
     return ScoringPlan(
         scorer.scorer_id,
-        paired_score_udf(spec),
+        paired_score_udf(scorer_spec(settings, spark, scorer, tasks)),
         tasks,
         settings.max_text_bytes,
         settings.batch_bytes,
         settings.batch_minutes,
         settings.max_attempts if settings.mode == "reconcile" else 1,
         settings.doc_id_column,
+    )
+
+
+def scorer_spec(settings: ScoreSettings, spark: SparkSession, scorer: Scorer, tasks: int) -> ScorerSpec:
+    """How each of so many tasks makes the scorer."""
+    from udfs.spark_udfs import ModelSpec, ScorerSpec
+
+    threads = threads_per_task(spark, tasks)
+    model = ModelSpec(scorer.checkpoint, scorer.dtype, threads, settings.allow_implausible_model)
+    return ScorerSpec(
+        model, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens, settings.compiled
     )
 
 

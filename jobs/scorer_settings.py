@@ -22,4 +22,9 @@ class ScorerSettings(DocumentSettings):
     )
     max_batch_tokens: int | None = Field(None, ge=1, description="tokens in one pass; by default the device's best")
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
+    allow_implausible_model: bool = Field(
+        False,
+        description="take a model that does not know plain English and code: letters or bytes as tokens, another "
+        "language, random weights",
+    )
     json_output: bool = Field(False, alias="json", description="print the result as JSON")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jobs.failures import retry_conflicts
+from jobs.failures import retry_conflicts, worker_errors, worker_failure, workers_fail
 from jobs.tables import Namespace
 from schemas import head_masks, scorers
 from schemas.identity import identity
@@ -15,6 +16,7 @@ from udfs.attention import Head, MaskMode
 from udfs.checkpoint import Checkpoint, resolve_checkpoint
 from udfs.head_mask import check_heads, mask_identity, read_heads_file
 from udfs.paired import SCORING_VERSION
+from udfs.plausible import PlainTextFigures, require_plausible
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
@@ -45,13 +47,36 @@ class Scorer:
         parts = (model.weights_hash, model.tokenizer_hash, self.mask_id, self.mask_mode, str(self.window), self.dtype)
         return identity(*parts, str(SCORING_VERSION))
 
-    def record(self, spark: SparkSession, namespace: Namespace) -> None:
-        """Add the scorer, and its mask if that came from a file, to their tables unless they are there."""
+    def recorded_figures(
+        self, spark: SparkSession, namespace: Namespace, *, allow_implausible: bool
+    ) -> PlainTextFigures | None:
+        """What the scorer's model made of plain text, as it was recorded; None where it was not.
+
+        Raises ValueError where they are not those of a model that knows it, unless that is allowed.
+        """
+        if not namespace.exists(spark, scorers.TABLE.name):
+            return None
+        known = namespace.read(spark, scorers.TABLE)
+        row = known.filter(known.scorer_id == self.scorer_id).first()
+        if row is None or row["plain_text_tokens_per_byte"] is None or row["plain_text_loss"] is None:
+            return None
+        found = (row["plain_text_tokens_per_byte"], row["plain_text_loss"])
+        figures = PlainTextFigures(*found, self.checkpoint.vocab_size)
+        require_plausible(figures, self.checkpoint.name, allow=allow_implausible)
+        return figures
+
+    def record(self, spark: SparkSession, namespace: Namespace, figures: PlainTextFigures | None = None) -> None:
+        """Add the scorer, and its mask if that came from a file, to their tables unless they are there.
+
+        The row of a scorer that has no figures is given them.
+        """
         model, now = self.checkpoint, datetime.now(UTC)
         mask = (self.mask_id, model.model_id, None, list(self.heads), None, now)
         hashes = (model.weights_hash, model.tokenizer_hash)
         use = (self.mask_id, self.mask_mode, self.window, self.dtype, SCORING_VERSION)
-        scorer = (self.scorer_id, model.model_id, model.name, *hashes, *use, now)
+        # A loss that is not finite, of a model that was allowed, is none to keep.
+        found = [figures.tokens_per_byte, figures.loss] if figures and math.isfinite(figures.loss) else [None, None]
+        scorer = (self.scorer_id, model.model_id, model.name, *hashes, *use, now, *found)
         rows: list[tuple[Any, str, tuple[Any, ...]]] = [
             (head_masks.TABLE, "mask_id", mask),
             (scorers.TABLE, "scorer_id", scorer),
@@ -62,11 +87,33 @@ class Scorer:
 
 
 def _add_once(spark: SparkSession, namespace: Namespace, table: TableContract, key: str, row: tuple[Any, ...]) -> None:
-    """Add the row, whose first value is its key, where the table lacks it; a conflict where another run does too."""
-    known = namespace.read(spark, table)
-    if known.filter(known[key] == row[0]).isEmpty():
+    """Add the row, whose first value is its key, or fill the nulls of the one that the table has.
+
+    A conflict where another run does so too.
+    """
+    rows = namespace.read(spark, table)
+    known = rows.filter(rows[key] == row[0]).first()
+    filled = row if known is None else tuple(new if old is None else old for old, new in zip(known, row, strict=True))
+    if known is None or filled != tuple(known):
         # Two appends never conflict: runs that begin at once would each add it.
-        namespace.replace(spark.createDataFrame([row], table.schema), table, key, row[0])
+        namespace.replace(spark.createDataFrame([filled], table.schema), table, key, row[0])
+
+
+def measure_figures(spark: SparkSession, plain_text: Any, tasks: int) -> PlainTextFigures:
+    """What the scorer's model makes of plain text, on a worker, which keeps the model for the documents.
+
+    plain_text: the pandas_udf that says it; tasks: of the scoring to come, for a message. Raises ValueError where the
+    model cannot be loaded, or does not know plain text and that is not allowed.
+    """
+    rows = spark.range(0, 1, 1, 1).select(plain_text("id").alias("figures")).select("figures.*")
+    try:
+        with worker_errors():
+            return PlainTextFigures(**rows.collect()[0].asDict())
+    except Exception as error:
+        failure = worker_failure(error)
+        if failure is None:
+            raise
+        raise workers_fail(failure, tasks) from error
 
 
 def resolve_scorer(settings: ScorerSettings, spark: SparkSession, namespace: Namespace) -> Scorer:

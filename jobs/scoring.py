@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
-from jobs.failures import is_conflict, retry_conflicts, worker_errors, worker_failure
+from jobs.failures import is_conflict, retry_conflicts, worker_errors, worker_failure, workers_fail
 from jobs.kept import kept
 from jobs.pending import NUM_BUCKETS, Buckets, bucket_of, ranges, with_attempts
 from jobs.progress import Tracker
@@ -201,11 +201,7 @@ class BatchScorer:
             failure = worker_failure(error)
             if failure is None:
                 raise
-            raise ValueError(
-                f"Python workers fail at any text, even a short one ({failure}); there may be too little memory for "
-                f"the models of {self.plan.tasks} tasks (--tasks), or a library crashes: see what the executors log. "
-                "What was scored is kept"
-            ) from error
+            raise workers_fail(failure, self.plan.tasks) from error
 
     def _mark(self, spark: SparkSession, documents: DataFrame, failure: str) -> None:
         """Write the row of a document that workers fail at."""

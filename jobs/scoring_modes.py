@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What a run scores, with which scorer, and where the scores go."""
+    """What a run scores, with which scorer, and where the scores go.
+
+    record_scorer: proves the scorer's model on plain text and records the scorer; called before work for a model.
+    """
 
     spark: SparkSession
     namespace: Namespace
@@ -39,6 +43,7 @@ class Work:
     columns: DocumentSource
     source: SourceTable
     scorer_id: str
+    record_scorer: Callable[[], None]
 
     def pending(self, documents: DataFrame, max_attempts: int) -> DataFrame:
         """Which of the documents are still to be scored: the first by their ids, where there is a limit."""
@@ -90,6 +95,7 @@ def follow_source(work: Work, plan: ScoringPlan, log: RunLog) -> None:
     log.num_to_do = work.num_to_do(own_runs)
     with log.recorded():
         if first_version is None or first_version <= (source.version or 0):
+            work.record_scorer()
             with progress("Scoring", total=log.num_to_do) as bar:
                 batches = BatchScorer(work.namespace, plan, log, bar)
 
@@ -111,13 +117,16 @@ def compare_all(work: Work, plan: ScoringPlan, log: RunLog) -> None:
         # The identifier is quoted, and the version a number.
         table = work.spark.sql(f"select * from {source.identifier} version as of {source.version:d}")  # noqa: S608
     documents = documents_of(table, work.columns)
-    with log.recorded(), progress("Scoring") as bar:
-        try:
-            if work.settings.limit:
-                documents = _only(work.pending(documents, plan.max_attempts), documents)
-            BatchScorer(work.namespace, plan, log, bar).score(work.spark, documents)
-        except Exception as error:
-            raise explained(error, source.identifier) from error
+    with log.recorded():
+        # Not only when something is found to score: reading all of the source for that takes longer.
+        work.record_scorer()
+        with progress("Scoring") as bar:
+            try:
+                if work.settings.limit:
+                    documents = _only(work.pending(documents, plan.max_attempts), documents)
+                BatchScorer(work.namespace, plan, log, bar).score(work.spark, documents)
+            except Exception as error:
+                raise explained(error, source.identifier) from error
         log.stop_if_too_many_failed(at_end=True)
 
 

@@ -2,7 +2,9 @@
 
 from pyspark.sql.types import StructType
 
-from schemas.contract import INT, STRING, TIMESTAMP, TableContract, required
+from schemas.contract import DOUBLE, INT, STRING, TIMESTAMP, TableContract, finite, optional, required
+
+_FIGURES = ("plain_text_tokens_per_byte", "plain_text_loss")
 
 TABLE = TableContract(
     name="scorers",
@@ -20,6 +22,8 @@ TABLE = TableContract(
             required("dtype", STRING, "Number format of weights and activations"),
             required("scoring_version", INT, "Raised when a change of code moves scores"),
             required("created_at", TIMESTAMP, "When the scorer was first used"),
+            optional("plain_text_tokens_per_byte", DOUBLE, "Tokens a byte of plain English and code; null if unknown"),
+            optional("plain_text_loss", DOUBLE, "Loss of those with all heads on, in nats a token; null if unknown"),
         ]
     ),
     key=("scorer_id",),
@@ -27,5 +31,7 @@ TABLE = TableContract(
     checks={
         "mask_mode_known": "mask_mode in ('uniform', 'zero')",
         "window_holds_a_prediction": "window >= 2",
+        **{f"{name}_finite": finite(name) for name in _FIGURES},
     },
+    added_later=dict.fromkeys(_FIGURES, "null"),
 )

@@ -41,6 +41,7 @@ def test_a_corpus_in_files_becomes_ranked_scores_that_sql_can_query(
     columns = ["--doc-id-column", "id", "--text-column", "body", "--domain-column", "kind"]
     assert main(["ingest", "--input", str(input_file), *columns, "--namespace", namespace]) == 0
     scored = ["--model", str(model), "--heads-file", str(heads_file), "--window", "64", "--namespace", namespace]
+    scored.append("--allow-implausible-model")
     assert main(["score", *scored]) == 0
     assert main(["rank", "--namespace", namespace]) == 0
     capsys.readouterr()

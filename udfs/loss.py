@@ -96,6 +96,14 @@ def next_token_losses(hidden: Tensor, input_ids: Tensor, lengths: Tensor, head: 
     return losses
 
 
+def logit_losses(logits: Tensor, input_ids: Tensor) -> Tensor:
+    """Cross-entropy (T-1,) float32, in nats, of every token of one text after the first.
+
+    logits (T, V) any float, held in full: of a model as it is, for short texts; input_ids (T,) on their device.
+    """
+    return torch.nn.functional.cross_entropy(logits[:-1].float(), input_ids[1:], reduction="none")
+
+
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """The CPU tensor on device, copied without waiting for what a GPU is still computing."""
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

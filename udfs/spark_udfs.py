@@ -1,4 +1,6 @@
-"""The two pandas_udfs: paired scores of texts, and copy scores of probes. The only module here that knows Spark.
+"""The pandas_udfs: paired scores of texts, copy scores of probes, and what a scorer's model makes of plain text.
+
+The only module here that knows Spark.
 
 A Python worker loads a model once and keeps it for all the partitions that it is given; on an executor with several
 GPUs the model follows its tasks from one to another.
@@ -20,6 +22,7 @@ from udfs.checkpoint import Checkpoint, load_model, load_tokenizer
 from udfs.machine import num_cores
 from udfs.memory import keep_freed_memory
 from udfs.paired import PairedScorer
+from udfs.plausible import PlainTextFigures, plain_text_figures, require_plausible
 from udfs.precision import resolve_dtype
 from udfs.retrieval import copy_scores, tokenize_probe
 
@@ -28,6 +31,7 @@ SCORE_TYPE = (
     "base_nll_sum double, masked_nll_sum double, base_loss double, masked_loss double, influence_score double, "
     "error_class string, error_message string"
 )
+FIGURES_TYPE = "tokens_per_byte double, loss double, vocab_size int"
 COPY_TYPE = "num_answer_tokens int, num_correct int, retrieval_scores array<array<double>>"
 
 
@@ -35,12 +39,14 @@ COPY_TYPE = "num_answer_tokens int, num_correct int, retrieval_scores array<arra
 class ModelSpec:
     """How a worker loads a model: pickled into the UDF, so it names the weights and never holds them.
 
-    num_threads: CPU threads for torch; None takes the task's share (spark.task.cpus).
+    num_threads: CPU threads for torch; None takes the task's share (spark.task.cpus). allow_implausible: also load a
+    model that does not know plain text.
     """
 
     checkpoint: Checkpoint
     dtype: str
     num_threads: int | None = None
+    allow_implausible: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,12 @@ class ScorerSpec:
 
 @dataclass
 class _Loaded:
-    """A model on a device, and what was made of it for the job of this key."""
+    """A model on a device, what it makes of plain text, and what was made of it for the job of this key."""
 
     key: object
     device: str
     model: Any
+    figures: PlainTextFigures
     made: Any
 
 
@@ -78,7 +85,7 @@ def paired_score_udf(spec: ScorerSpec) -> Any:
     """
 
     def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        scorer = _load_once(spec, spec.model, lambda model, tokenizer: _make_scorer(spec, model, tokenizer))
+        scorer = _load_scorer(spec).made
         try:
             for scores in scorer.score_stream(batch.tolist() for batch in batches):
                 yield pd.DataFrame.from_records([asdict(score) for score in scores])
@@ -88,11 +95,28 @@ def paired_score_udf(spec: ScorerSpec) -> Any:
     return pandas_udf(score, SCORE_TYPE).asNondeterministic()  # type: ignore[call-overload]
 
 
+def plain_text_udf(spec: ScorerSpec) -> Any:
+    """A scalar-iterator pandas_udf: anything -> struct of FIGURES_TYPE, of the scorer's model.
+
+    The worker then has the model that paired_score_udf of the same spec would load.
+    """
+
+    def figures(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
+        found = asdict(_load_scorer(spec).figures)
+        try:
+            for batch in batches:
+                yield pd.DataFrame.from_records([found] * len(batch))
+        finally:
+            _leave_device()
+
+    return pandas_udf(figures, FIGURES_TYPE).asNondeterministic()  # type: ignore[call-overload]
+
+
 def copy_score_udf(spec: ModelSpec) -> Any:
     """A scalar-iterator pandas_udf: (prompt, answer, value_start, value_end) -> struct of COPY_TYPE."""
 
     def score(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.DataFrame]:
-        model, tokenizer = _load_once(spec, spec, lambda model, tokenizer: (model, tokenizer))
+        model, tokenizer = _load_once(spec, spec, lambda model, tokenizer: (model, tokenizer)).made
         try:
             for columns in batches:
                 probes = [tokenize_probe(tokenizer, *values) for values in zip(*columns, strict=True)]
@@ -125,8 +149,16 @@ def _leave_device() -> None:
         torch.cuda.empty_cache()
 
 
-def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) -> Any:
+def _load_scorer(spec: ScorerSpec) -> _Loaded:
+    """The PairedScorer of spec as what was made, and its model's figures."""
+    return _load_once(spec, spec.model, lambda model, tokenizer: _make_scorer(spec, model, tokenizer))
+
+
+def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) -> _Loaded:
     """What make builds of the model and tokenizer of spec, once for a key; its model is on the task's device.
+
+    Raises ValueError where the model does not know plain text and spec does not allow that: each process asks its own,
+    since one of another machine may find something else under the same name.
 
     Spark gives a reused worker of an executor with two GPUs one address now and the other later. Each address is one
     task's at a time, so that moving the model to it puts no two tasks on one GPU; an idle worker's weights stay on the
@@ -143,12 +175,17 @@ def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) ->
         if device == "cpu":
             keep_freed_memory()
         model = load_model(spec.checkpoint, resolve_dtype(spec.dtype, device), device)
-        _loaded = _Loaded(key, device, model, make(model, load_tokenizer(spec.checkpoint)))
+        tokenizer = load_tokenizer(spec.checkpoint)
+        # Before make, which masks the model; refused after it, since what make says of a model is more precise.
+        figures = plain_text_figures(model, tokenizer)
+        made = make(model, tokenizer)
+        require_plausible(figures, spec.checkpoint.name, allow=spec.allow_implausible)
+        _loaded = _Loaded(key, device, model, figures, made)
         num_loads += 1
     elif _loaded.device != device:
         move_model(_loaded.model, device)
         _loaded.device = device
-    return _loaded.made
+    return _loaded
 
 
 def _make_scorer(spec: ScorerSpec, model: Any, tokenizer: Any) -> PairedScorer:

@@ -20,7 +20,7 @@ def score(spark: SparkSession, namespace: str, tiny_model_folder: str, heads_fil
 
     def score_with(**settings: Any) -> dict[str, Any]:
         defaults = {"namespace": namespace, "model": tiny_model_folder, "heads_file": heads_file, "window": WINDOW}
-        allowed = {"max_failed_fraction": 1.0}
+        allowed = {"max_failed_fraction": 1.0, "allow_implausible_model": True}
         return run(ScoreSettings(**{**defaults, **allowed, **settings}), spark)
 
     return score_with

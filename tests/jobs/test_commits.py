@@ -35,7 +35,13 @@ def test_a_commit_that_delta_has_seen_counts_nothing_and_one_whose_rows_are_gone
     spark: SparkSession, namespace: str, tiny_model_folder: str, heads_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for two runs of one checkpoint: the slower one's version is there before it commits."""
-    settings = ScoreSettings(namespace=namespace, model=tiny_model_folder, heads_file=heads_file, window=WINDOW)
+    settings = ScoreSettings(
+        namespace=namespace,
+        model=tiny_model_folder,
+        heads_file=heads_file,
+        window=WINDOW,
+        allow_implausible_model=True,
+    )
     place = Namespace.parse(namespace)
     add_documents(spark, namespace, documents(3))
     place.create(spark, scores.TABLE)
@@ -102,7 +108,12 @@ def test_ids_that_are_no_text_are_scored_one_by_one_and_by_a_limit(
     # By id it is the last; with both others scored, a limit has nothing else to take.
     assert [score(limit=limit)["num_documents"] for limit in (2, 1, 1)] == [2, 1, 0]
     settings = ScoreSettings(
-        namespace=namespace, model=tiny_model_folder, heads_file=heads_file, window=WINDOW, mask_mode="zero"
+        namespace=namespace,
+        model=tiny_model_folder,
+        heads_file=heads_file,
+        window=WINDOW,
+        mask_mode="zero",
+        allow_implausible_model=True,
     )
     place = Namespace.parse(namespace)
     texts = read_documents(spark, place, settings.document_source())

@@ -60,8 +60,9 @@ def test_the_real_models_heads_are_written_once_as_scores_mask_and_file(
 
 def test_a_model_at_chance_gets_no_mask_and_is_told_so(spark: SparkSession, namespace: str, random_model: str) -> None:
     probes.run(ProbesSettings(namespace=namespace, model=random_model, num_probes=2, probe_tokens=400), spark)
+    settings = DetectHeadsSettings(namespace=namespace, model=random_model, allow_implausible_model=True)
     with pytest.raises(ValueError, match="answered none of 2 probes"):
-        detect_heads.run(DetectHeadsSettings(namespace=namespace, model=random_model), spark)
+        detect_heads.run(settings, spark)
     assert Namespace.parse(namespace).read(spark, head_masks.TABLE).isEmpty()
 
 

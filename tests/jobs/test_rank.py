@@ -50,7 +50,7 @@ def score_row(doc_id: str, domain: str | None, score: float | None, **changes: A
 
 
 def scorer_row(scorer_id: str) -> tuple[Any, ...]:
-    return (scorer_id, "m", "tiny", "w", "t", f"mask-{scorer_id}", "uniform", 64, "float32", 1, NOW)
+    return (scorer_id, "m", "tiny", "w", "t", f"mask-{scorer_id}", "uniform", 64, "float32", 1, NOW, 0.25, 2.5)
 
 
 def write(spark, namespace: str, rows: list[dict[str, Any]], scorer_ids: tuple[str, ...] = ("s1",)) -> None:

@@ -257,7 +257,8 @@ def test_the_model_is_one_nondeterministic_udf_that_is_given_only_the_text(
     from udfs.checkpoint import resolve_checkpoint
     from udfs.spark_udfs import ModelSpec, ScorerSpec, paired_score_udf
 
-    spec = ScorerSpec(ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1), tuple(HEADS), "uniform", WINDOW)
+    model = ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1)
+    spec = ScorerSpec(model, tuple(HEADS), "uniform", WINDOW)
     documents_frame = spark.createDataFrame(
         [("d", "x", "text", "hash", 4, 1)],
         "doc_id string, domain string, text string, text_sha256 string, num_bytes int, attempt int",
@@ -277,7 +278,8 @@ def test_a_worker_loads_the_model_once_for_all_its_partitions(spark: SparkSessio
     from udfs.spark_udfs import ModelSpec, ScorerSpec, paired_score_udf
 
     # A window of its own: no other test has loaded this scorer into a worker.
-    spec = ScorerSpec(ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1), tuple(HEADS), "uniform", 40)
+    model = ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1, allow_implausible=True)
+    spec = ScorerSpec(model, tuple(HEADS), "uniform", 40)
 
     def loads(batches: Any) -> Any:
         import os

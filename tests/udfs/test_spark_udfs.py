@@ -9,7 +9,7 @@ import pytest
 from tests.udfs.cases import SOME_HEADS, TEXTS, WINDOW, assert_same
 from udfs import spark_udfs
 from udfs.checkpoint import resolve_checkpoint
-from udfs.spark_udfs import ModelSpec, ScorerSpec, _load_once, _make_scorer
+from udfs.spark_udfs import ModelSpec, ScorerSpec, _load_scorer
 
 
 @pytest.fixture
@@ -18,12 +18,12 @@ def spec(tiny_model_folder: str, monkeypatch: pytest.MonkeyPatch) -> ScorerSpec:
     monkeypatch.setattr(spark_udfs, "_loaded", None)
     monkeypatch.setattr(spark_udfs, "num_loads", 0)
     monkeypatch.setattr(spark_udfs, "task_device", lambda: "cpu")
-    model = ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1)
+    model = ModelSpec(resolve_checkpoint(tiny_model_folder), "float32", 1, allow_implausible=True)
     return ScorerSpec(model, tuple(SOME_HEADS), "uniform", WINDOW)
 
 
 def scorer_of(spec: ScorerSpec) -> Any:
-    return _load_once(spec, spec.model, lambda model, tokenizer: _make_scorer(spec, model, tokenizer))
+    return _load_scorer(spec).made
 
 
 def test_a_model_is_loaded_once_and_follows_its_tasks(spec: ScorerSpec, monkeypatch: pytest.MonkeyPatch) -> None:
