@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 PROGRAM = "attention-influence"
 # The wheel leaves these to the cluster, or to the extras of these names.
-EXTRAS = {"pyspark": "spark", "delta": "spark", "torch": "torch", "gguf": "gguf"}
+EXTRAS = {
+    "pyspark": "spark",
+    "delta": "spark",
+    "torch": "torch",
+    "gguf": "gguf",
+    "pyspark_huggingface": "hub",
+    "datasets": "hub",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

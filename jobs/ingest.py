@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from jobs.cli import run_stage
+from jobs.hub_datasets import parse_hub_input
 from jobs.settings import StageSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
+    from jobs.hub_datasets import HubFiles
     from jobs.tables import Namespace
 
 EXAMPLES = 5
 
 
 class IngestSettings(StageSettings):
-    """Read documents from files (also .gz and .zst), a folder, a pattern or a Delta table into the corpus table.
+    """Read documents from files (also .gz and .zst), a folder, a pattern, a Delta table or a dataset of a hub into
+    the corpus table.
 
     Without --doc-id-column, a document's id is the SHA-256 of its text: the same text twice is one document.
     What corpus holds already is left as it is, so that ingesting the same input again adds nothing.
     """
 
-    input: str = Field(description="file, folder, pattern such as 'data/*.jsonl.gz', or Delta table")
+    input: str = Field(
+        description="file, folder, pattern such as 'data/*.jsonl.gz', Delta table, or hf://datasets/OWNER/NAME[@REVISION]"
+    )
+    subset: str | None = Field(None, min_length=1, description="of a dataset of a hub that has several")
+    split: str | None = Field(None, min_length=1, description="of a dataset of a hub; train where none is named")
     format: Literal["auto", "parquet", "jsonl", "text", "delta"] = Field(
         "auto", description="jsonl: one object a line; text: one document a file; auto: by the files' extensions"
     )
@@ -39,7 +49,12 @@ class IngestSettings(StageSettings):
     on_conflict: Literal["fail", "update"] = Field(
         "fail", description="what to do where corpus has the doc_id with another text; update takes the new one"
     )
-    limit: int | None = Field(None, ge=1, description="take only so many documents, the first by doc_id")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="take only so many documents: the first by doc_id, which reads all of the input; of a dataset of a "
+        "hub, the first in its own order, which reads no file beyond them",
+    )
     dry_run: bool = Field(False, description="read and check everything, write nothing")
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
 
@@ -50,6 +65,16 @@ class IngestSettings(StageSettings):
             raise ValueError(f"name the domain with --domain NAME or --domain-column COLUMN ({both})")
         return self
 
+    @model_validator(mode="after")
+    def _of_a_hub(self) -> IngestSettings:
+        if parse_hub_input(self.input) is None:
+            for flag, value in (("--subset", self.subset), ("--split", self.split)):
+                if value is not None:
+                    raise ValueError(f"{flag} is of a dataset of a hub, --input hf://datasets/OWNER/NAME; leave it out")
+        elif self.format != "auto":
+            raise ValueError(f"--format {self.format} is of other inputs; a dataset of a hub says what its files are")
+        return self
+
 
 def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     """Add the input's documents to corpus in one commit; returns, and prints, what was found and done.
@@ -57,35 +82,68 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
     unique, and ids that corpus holds with another text.
     """
-    from jobs.read_input import InputColumns, count_hidden, detect_format, read_input
+    from jobs.kept import kept
+    from jobs.read_input import count_hidden
     from jobs.statements import run_statement
-    from jobs.tables import Namespace, spark_reasons
+    from jobs.tables import Namespace
     from schemas import corpus
     from schemas.corpus import UNKNOWN_DOMAIN
 
     namespace = Namespace.parse(settings.namespace)
     if not settings.dry_run:
         namespace.create(spark, corpus.TABLE)
+    found = _find(settings, spark)
+    values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
+    documents = run_statement(spark, "ingest_documents", values, documents=found.rows)
+    if settings.limit and found.hub is None:
+        documents = documents.orderBy("doc_id", "domain", "source").limit(settings.limit)
+    existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
+    # What comes over a network is asked for once.
+    with kept(documents) if found.hub else nullcontext(documents) as documents:
+        compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
+        with found.errors():
+            domains = run_statement(spark, "ingest_summary", compared=compared).collect()
+        _require_ids(settings, compared, domains)
+        if not settings.dry_run:
+            _write(settings, spark, namespace, documents, existing)
+    num_hidden = 0 if found.file_format == "delta" or found.hub else count_hidden(settings.input)
+    result = _result(settings, found.file_format, domains) | {"num_hidden": num_hidden} | found.about
+    print(json.dumps(result) if settings.json_output else _report(result))
+    return result
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the input has: a row for each document, their format, and of a hub, what it is named by for another run."""
+
+    rows: DataFrame
+    file_format: str
+    errors: Callable[[], AbstractContextManager[None]]
+    hub: HubFiles | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        hub = self.hub
+        return {} if hub is None else {"revision": hub.commit, "subset": hub.subset, "split": hub.split}
+
+
+def _find(settings: IngestSettings, spark: SparkSession) -> _Found:
+    from jobs.read_input import InputColumns, detect_format, read_input
+    from jobs.tables import spark_reasons
+
     columns = InputColumns(
         settings.text_column, settings.doc_id_column, settings.domain_column, settings.source_column, settings.domain
     )
+    if (hub_input := parse_hub_input(settings.input)) is not None:
+        from jobs.hub_datasets import find_files, read_hub
+        from jobs.hub_errors import hub_errors
+
+        hub = find_files(hub_input, settings.subset, settings.split)
+        rows = read_hub(spark, hub, columns, settings.limit)
+        return _Found(rows, hub.kind, partial(hub_errors, hub_input), hub)
     file_format = detect_format(spark, settings.input) if settings.format == "auto" else settings.format
-    found = read_input(spark, settings.input, file_format, columns)
-    values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
-    documents = run_statement(spark, "ingest_documents", values, documents=found)
-    if settings.limit:
-        documents = documents.orderBy("doc_id", "domain", "source").limit(settings.limit)
-    existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
-    compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
-    with spark_reasons(f"--input {settings.input} cannot be read"):
-        domains = run_statement(spark, "ingest_summary", compared=compared).collect()
-    _require_ids(settings, compared, domains)
-    if not settings.dry_run:
-        _write(settings, spark, namespace, documents, existing)
-    num_hidden = 0 if file_format == "delta" else count_hidden(settings.input)
-    result = _result(settings, file_format, domains) | {"num_hidden": num_hidden}
-    print(json.dumps(result) if settings.json_output else _report(result))
-    return result
+    rows = read_input(spark, settings.input, file_format, columns)
+    return _Found(rows, file_format, partial(spark_reasons, f"--input {settings.input} cannot be read"))
 
 
 def _existing(spark: SparkSession, namespace: Namespace, *, with_text: bool) -> DataFrame:
@@ -187,6 +245,10 @@ def _report(result: dict[str, Any]) -> str:
         "num_repaired": "with pieces that are no Unicode text, each now U+FFFD",
         "num_hidden": "files that were not read: their names, or their folders', begin with _ or a dot",
     }
+    if "revision" in result:
+        # What reads the same again, whatever the branch is by then.
+        subset = f"subset {printable(result['subset'], 60)}, " if result["subset"] else ""
+        lines.append(f"  {subset}split {printable(result['split'], 60)} at commit {result['revision']}")
     lines += [f"  {note}: {result[name]:,}" for name, note in notes.items() if result[name]]
     return "\n".join(lines)
 
