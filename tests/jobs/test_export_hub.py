@@ -71,7 +71,7 @@ def test_an_export_is_a_private_dataset_in_one_commit_and_another_takes_its_plac
     expected = sorted(
         (origin, doc_id, copy, TEXTS[doc_id]) for (origin, doc_id), count in MIX.items() for copy in range(1, count + 1)
     )
-    result = export_to(spark, namespace, "hf://datasets/o/mix", json_output=True)
+    result = export_to(spark, namespace, "hf://datasets/o/mix", json=True)
     repo, files = hub.repos["o/mix"], newest(hub)
     assert repo.private
     assert len(repo.messages) == 2
@@ -95,7 +95,7 @@ def test_an_export_is_a_private_dataset_in_one_commit_and_another_takes_its_plac
 def test_a_mix_that_is_not_there_leaves_no_dataset_and_no_folder(
     spark, hub: SmallHub, namespace: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="has no mix yet"):
+    with pytest.raises(ValueError, match="make it first: attention-influence mix"):
         export_to(spark, namespace, "hf://datasets/o/mix")
     assert hub.repos == {}
     assert list((tmp_path / "temporary").iterdir()) == []
