@@ -94,8 +94,9 @@ def find_files(hub_input: HubInput, subset: str | None, split: str | None) -> Hu
     with hub_errors(hub_input):
         commit = str(HfApi().dataset_info(hub_input.repo_id, revision=hub_input.revision).sha)
     builder = _builder(hub_input, commit, subset)
-    # Where none is named, the card may say which one it is.
-    subset = builder.config.name if len(builder.builder_configs) > 1 else subset
+    if hub_input.path is None and len(builder.builder_configs) > 1:
+        # Where none is named, the card may say which one it is. (Of a path, the client makes one up.)
+        subset = builder.config.name
     split = split or DEFAULT_SPLIT
     data_files = builder.config.data_files or {}
     require_split(hub_input, split, subset, list(data_files))
