@@ -82,7 +82,12 @@ def read_cached_files(spark: SparkSession, found: HubFiles, columns: InputColumn
     """One row for each document, as read_input has them. Spark's data source asks a hub before it reads any."""
     from pyspark.sql import functions as F
 
-    names = [_GLOB.sub(r"\\\1", file) for file in found.files]
-    path = found.files[0] if len(names) == 1 else "{" + ",".join(names) + "}"
+    root = os.path.commonpath([os.path.dirname(file) for file in found.files])
+    names = [_escaped(os.path.relpath(file, root)) for file in found.files]
+    path = found.files[0] if len(names) == 1 else f"{_escaped(root)}/{{{','.join(names)}}}"
     documents = read_input(spark, path, found.kind, columns)
     return documents if columns.source else documents.withColumn("source", F.lit(found.source))
+
+
+def _escaped(path: str) -> str:
+    return _GLOB.sub(r"\\\1", path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,7 +82,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
     unique, and ids that corpus holds with another text.
     """
-    from jobs.kept import kept
+    from jobs.kept import computed_once
     from jobs.read_input import count_hidden
     from jobs.statements import run_statement
     from jobs.tables import Namespace
@@ -98,14 +98,14 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     if settings.limit and found.hub is None:
         documents = documents.orderBy("doc_id", "domain", "source").limit(settings.limit)
     existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
-    # What comes over a network is asked for once.
-    with kept(documents) if found.hub else nullcontext(documents) as documents:
-        compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
-        with found.errors():
-            domains = run_statement(spark, "ingest_summary", compared=compared).collect()
-        _require_ids(settings, compared, domains)
-        if not settings.dry_run:
-            _write(settings, spark, namespace, documents, existing)
+    if found.hub is not None:
+        documents = computed_once(documents)
+    compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
+    with found.errors():
+        domains = run_statement(spark, "ingest_summary", compared=compared).collect()
+    _require_ids(settings, compared, domains)
+    if not settings.dry_run:
+        _write(settings, spark, namespace, documents, existing)
     num_hidden = 0 if found.file_format == "delta" or found.hub else count_hidden(settings.input)
     result = _result(settings, found.file_format, domains) | {"num_hidden": num_hidden} | found.about
     print(json.dumps(result) if settings.json_output else _report(result))
