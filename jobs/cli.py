@@ -21,7 +21,14 @@ PROGRAM = "attention-influence"
 DEBUG = "ATTENTION_INFLUENCE_DEBUG"
 _OTHERS = re.compile(r"[/\\](pyspark|py4j)[/\\]")
 # The wheel leaves these to the cluster, or to the extras of these names.
-EXTRAS = {"pyspark": "spark", "delta": "spark", "torch": "torch", "gguf": "gguf"}
+EXTRAS = {
+    "pyspark": "spark",
+    "delta": "spark",
+    "torch": "torch",
+    "gguf": "gguf",
+    "pyspark_huggingface": "hub",
+    "datasets": "hub",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from jobs.cli import run_stage
+from jobs.hub_datasets import parse_hub_input
 from jobs.settings import StageSettings
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ EXAMPLES = 5
 
 
 class IngestSettings(StageSettings):
-    """Read documents from files (also .gz, .zst, .bz2), a folder, a pattern or a Delta table into the corpus table.
+    """Read documents from files (also .gz, .zst, .bz2), a folder, a pattern, a Delta table or a dataset of a hub into
+    the corpus table.
 
     A column's name may lead into objects, as in meta.lang; a name that has a dot itself goes first, or in backticks:
     `meta.lang`. Folders such as lang=en are a column lang, whose values are text as it is written there.
@@ -31,7 +33,11 @@ class IngestSettings(StageSettings):
     What corpus holds already is left as it is, so that ingesting the same input again adds nothing.
     """
 
-    input: str = Field(description="file, folder, pattern such as 'data/*.jsonl.gz', or Delta table")
+    input: str = Field(
+        description="file, folder, pattern such as 'data/*.jsonl.gz', Delta table, or hf://datasets/OWNER/NAME[@REVISION]"
+    )
+    subset: str | None = Field(None, min_length=1, description="of a dataset of a hub that has several")
+    split: str | None = Field(None, min_length=1, description="of a dataset of a hub; train where none is named")
     format: Literal["auto", "parquet", "jsonl", "text", "delta"] = Field(
         "auto", description="jsonl: one object a line; text: one document a file; auto: by the files' extensions"
     )
@@ -43,7 +49,12 @@ class IngestSettings(StageSettings):
     on_conflict: Literal["fail", "update"] = Field(
         "fail", description="what to do where corpus has the doc_id with another text; update takes the new one"
     )
-    limit: int | None = Field(None, ge=1, description="take only so many documents, the first by doc_id")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="take only so many documents: the first by doc_id, which reads all of the input; of a dataset of a "
+        "hub, the first in its own order, which reads no file beyond them",
+    )
     dry_run: bool = Field(False, description="read and check everything, write nothing")
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
 
@@ -54,6 +65,16 @@ class IngestSettings(StageSettings):
             raise ValueError(f"name the domain with --domain NAME or --domain-column COLUMN ({both})")
         return self
 
+    @model_validator(mode="after")
+    def _of_a_hub(self) -> IngestSettings:
+        if parse_hub_input(self.input) is None:
+            for flag, value in (("--subset", self.subset), ("--split", self.split)):
+                if value is not None:
+                    raise ValueError(f"{flag} is of a dataset of a hub, --input hf://datasets/OWNER/NAME; leave it out")
+        elif self.format != "auto":
+            raise ValueError(f"--format {self.format} is of other inputs; a dataset of a hub says what its files are")
+        return self
+
 
 def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     """Add the input's documents to corpus in one commit; returns, and prints, what was found and done.
@@ -61,11 +82,12 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
     unique, and ids that corpus holds with another text.
     """
+    from jobs.find_input import find_input
+    from jobs.ingest_report import describe, ingest_result
     from jobs.input_columns import InputColumns
-    from jobs.input_files import count_hidden, readable
-    from jobs.read_input import detect_format, read_input
+    from jobs.kept import computed_once
     from jobs.statements import run_statement
-    from jobs.tables import Namespace, spark_reasons
+    from jobs.tables import Namespace
     from schemas import corpus
     from schemas.corpus import UNKNOWN_DOMAIN
 
@@ -75,32 +97,34 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     columns = InputColumns(
         settings.text_column, settings.doc_id_column, settings.domain_column, settings.source_column, settings.domain
     )
-    file_format = detect_format(spark, settings.input) if settings.format == "auto" else settings.format
-    found = read_input(spark, settings.input, file_format, columns)
+    found = find_input(
+        spark,
+        settings.input,
+        settings.format,
+        columns,
+        subset=settings.subset,
+        split=settings.split,
+        limit=settings.limit,
+    )
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
     documents = run_statement(spark, "ingest_documents", values, documents=found.documents)
-    if settings.limit:
+    if settings.limit and found.hub is None:
         # What cannot be read comes first, so that no limit hides it.
         documents = documents.orderBy(documents.problem.isNotNull().desc(), "doc_id", "domain", "source").limit(
             settings.limit
         )
     existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
+    if found.hub is not None:
+        documents = computed_once(documents)
     compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
-    with spark_reasons(f"--input {settings.input} cannot be read"):
+    with found.errors():
         domains = run_statement(spark, "ingest_summary", compared=compared).collect()
         _require_readable(found, domains)
     _require_ids(settings, compared, domains)
     if not settings.dry_run:
         _write(settings, spark, namespace, documents, existing)
-    num_hidden = 0 if file_format == "delta" else count_hidden(settings.input)
-    files = found.files
-    result = _result(settings, file_format, domains) | {
-        "num_hidden": num_hidden,
-        "num_other_files": len(files.others) if files else 0,
-        "other_files": [readable(uri) for uri in files.others[:EXAMPLES]] if files else [],
-        "num_unchecked": files.num_unchecked if files else 0,
-    }
-    print(json.dumps(result) if settings.json_output else _report(result))
+    result = ingest_result(settings, found.file_format, domains) | found.about()
+    print(json.dumps(result) if settings.json_output else describe(result))
     return result
 
 
@@ -171,58 +195,6 @@ def _write(
         else:
             new = run_statement(spark, "ingest_new", documents=documents, corpus=existing)
             namespace.append(new, corpus.TABLE)
-
-
-def _result(settings: IngestSettings, file_format: str, domains: list[Row]) -> dict[str, Any]:
-    def total(name: str) -> int:
-        return int(sum(row[name] for row in domains))
-
-    return {
-        "input": settings.input,
-        "format": file_format,
-        "namespace": settings.namespace,
-        "dry_run": settings.dry_run,
-        "num_read": total("num_read"),
-        "num_new": total("num_new"),
-        "num_present": total("num_documents") - total("num_new"),
-        "num_repeats": total("num_read") - total("num_documents"),
-        "num_repaired": total("num_repaired"),
-        "num_other_text": total("num_other_text"),
-        "num_other_domain": total("num_other_domain"),
-        "on_conflict": settings.on_conflict,
-        "domains": {
-            row["domain"]: {"num_documents": row["num_documents"], "num_new": row["num_new"]} for row in domains
-        },
-    }
-
-
-def _report(result: dict[str, Any]) -> str:
-    from jobs.display import plain_table, printable
-
-    rows = [
-        [printable(name, 40), f"{counts['num_documents']:,}", f"{counts['num_new']:,}"]
-        for name, counts in result["domains"].items()
-    ]
-    would = "would be " if result["dry_run"] else ""
-    lines = [plain_table(["domain", "documents", "new"], rows)] if rows else []
-    lines.append(
-        f"{result['num_read']:,} documents read from {result['input']} ({result['format']}): {result['num_new']:,} "
-        f"{would}added to corpus in {result['namespace']}, {result['num_present']:,} were there already"
-    )
-    kept = "the new one is taken" if result["on_conflict"] == "update" else "corpus keeps its own"
-    notes = {
-        "num_repeats": "repeats of another's text, one document with it",
-        "num_other_text": f"in corpus with another text, {kept}",
-        "num_other_domain": f"in corpus under another domain, {kept}",
-        "num_repaired": "with pieces that are no Unicode text, each now U+FFFD",
-        "num_unchecked": "compressed files on a storage where only Spark could tell whether they are whole",
-        "num_hidden": "files that were not read: their names, or their folders', begin with _ or a dot",
-    }
-    lines += [f"  {note}: {result[name]:,}" for name, note in notes.items() if result[name]]
-    if result["num_other_files"]:
-        named = ", ".join(printable(name, 200) for name in result["other_files"])
-        lines.append(f"  files of other kinds, which were not read: {result['num_other_files']:,}, such as {named}")
-    return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,3 +31,20 @@ def kept(documents: DataFrame, *, now: bool = False) -> Iterator[DataFrame]:
         yield documents
     finally:
         documents.unpersist()
+
+
+def computed_once(documents: DataFrame) -> DataFrame:
+    """The documents as they are when they are first read, on the executors' disks until nothing refers to them.
+
+    For what comes over a network by a data source written in Python: kept() does not help there, since Spark 4.1 takes
+    each look at such a source for another one, and reads it again. An executor that is lost takes its part with it, and
+    the job fails.
+    """
+    from pyspark import StorageLevel
+    from pyspark.errors import PySparkException
+
+    try:
+        return documents.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY)
+    except PySparkException:
+        # A platform without executors of one's own (serverless): they are read again each time.
+        return documents

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
 from jobs.display import printable
+from jobs.hub_errors import hub_errors
 from jobs.input_columns import InputColumns, choose_columns, column_path, no_column
-from jobs.input_files import InputFiles, choose_files, format_of_files, list_files
+from jobs.input_files import MAX_NAMED, InputFiles, choose_files, count_hidden, format_of_files, list_files, readable
 from jobs.input_json_lines import NO_OBJECT, existing_keys, find_line, read_json_lines
 from jobs.input_parquet import read_parquet
 from jobs.input_text import read_text_files
@@ -21,10 +23,12 @@ from udfs.file_kinds import kind_of
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from jobs.hub_datasets import HubFiles
+
 
 @dataclass(frozen=True)
 class Input:
-    """documents: a row each, as input_rows has them; files: what they are from, None for a table.
+    """documents: a row each, as input_rows has them; files, hub: what they are from, None for a table.
 
     Nothing is left out. doc_id is null in every row where the input has no such column. Whoever reads the documents
     has require_readable look at their problems before anything is written.
@@ -36,6 +40,24 @@ class Input:
     columns: InputColumns
     documents: DataFrame
     files: InputFiles | None = None
+    hub: HubFiles | None = None
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Turns what Spark raises where the documents are read into a ValueError of one line."""
+        if self.hub is not None:
+            return hub_errors(self.hub.hub_input)
+        return spark_reasons(f"--input {self.path} cannot be read")
+
+    def about(self) -> dict[str, Any]:
+        """What the files are, and are not: for the report, and so that the same can be read again."""
+        found: dict[str, Any] = {"num_hidden": 0, "num_other_files": 0, "other_files": [], "num_unchecked": 0}
+        if self.files is not None:
+            others = self.files.others
+            found |= {"num_other_files": len(others), "num_unchecked": self.files.num_unchecked}
+            found["other_files"] = [readable(uri) for uri in others[:MAX_NAMED]]
+        if self.hub is not None:
+            return found | {"revision": self.hub.commit, "subset": self.hub.subset, "split": self.hub.split}
+        return found | {"num_hidden": 0 if self.files is None else count_hidden(self.path)}
 
     def require_readable(self, num_read: int, num_problems: int, first: Any) -> None:
         """Raise ValueError where there are problems; first: the least of them, a row of PROBLEM's fields."""

@@ -57,8 +57,9 @@ def local_session(app_name: str, master: str | None = None, conf: Mapping[str, s
     from pyspark.sql import SparkSession
 
     require_java()
-    # It logs, with two stack traces, the error that is raised to the caller anyway.
-    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+    # They log, with two stack traces, the error that is raised to the caller anyway.
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     builder = SparkSession.builder.master(master or f"local[{num_cores()}]").appName(app_name)
     for key, value in {**_local_conf(), **(conf or {})}.items():
