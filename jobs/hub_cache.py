@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.hub_datasets import DEFAULT_SPLIT, HubFiles, HubInput, require_split
 from jobs.hub_errors import explain_subset, hub_errors
-from jobs.input_files import format_of_files
+from jobs.input_files import common_format
 from jobs.read_input import Input, read_input
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ def _patterns(hub_input: HubInput, root: str, subset: str | None) -> tuple[Any, 
 
 
 def _format(hub_input: HubInput, files: list[str]) -> str:
-    try:
-        return format_of_files("", files)
-    except ValueError:
+    found = common_format(files)
+    if found is None:
         raise ValueError(
             f"dataset {hub_input.repo_id} is in the hub's cache with {len(files)} files of the split, not all of "
             f"one kind of Parquet, JSON lines or text: {', '.join(os.path.basename(file) for file in files[:3])}"
-        ) from None
+        )
+    return found
 
 
 def read_cached_files(spark: SparkSession, found: HubFiles, columns: InputColumns) -> Input:

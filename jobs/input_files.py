@@ -72,8 +72,8 @@ class InputFiles:
 
     def folder_keys(self) -> list[str]:
         """The keys of the key=value folders that the files lie in."""
-        found = {folder.partition("=")[0]: None for uri in self.taken for folder in _folders(readable(uri))[:-1]}
-        return [key for key in found if any(f"/{key}=" in readable(uri) for uri in self.taken)]
+        folders = (folder for uri in self.taken for folder in _folders(readable(uri))[:-1])
+        return list(dict.fromkeys(folder.partition("=")[0] for folder in folders if "=" in folder[1:]))
 
 
 def list_files(spark: SparkSession, path: str) -> list[str]:
@@ -88,10 +88,9 @@ def binary_files(spark: SparkSession, *escaped: str) -> DataFrame:
 
 def format_of_files(path: str, uris: Sequence[str]) -> str:
     """parquet, jsonl or text, by the extensions; ValueError where there is no file, or they are of several formats."""
-    extensions = Counter(_extension(name) for name in uris)
-    formats = {FORMAT_OF_EXTENSION.get(extension) for extension in extensions}
-    if len(formats) == 1 and (found := formats.pop()) is not None:
+    if (found := common_format(uris)) is not None:
         return found
+    extensions = Counter(_extension(name) for name in uris)
     listed = ", ".join(f"{count} .{printable(name, 20)}" for name, count in extensions.most_common(8)) or "no file"
     hidden = count_hidden(path)
     passed_over = (
@@ -100,6 +99,12 @@ def format_of_files(path: str, uris: Sequence[str]) -> str:
     raise ValueError(
         f"--input {path} holds {listed}{passed_over}; say how to read them with --format parquet|jsonl|text"
     )
+
+
+def common_format(uris: Sequence[str]) -> str | None:
+    """The one format that the extensions of all files name; None where they name several, or none."""
+    formats = {FORMAT_OF_EXTENSION.get(_extension(name)) for name in uris}
+    return formats.pop() if len(formats) == 1 else None
 
 
 def choose_files(spark: SparkSession, path: str, file_format: str) -> InputFiles:

@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 
 from udfs.control_words import is_marker
+from udfs.file_kinds import kind_of
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")
-OTHER_KINDS = {
-    b"version https://git-lfs": "it is a Git LFS pointer, not the file itself; fetch it with: git lfs pull",
-    b"PK\x03\x04": "it is a zip archive; unpack it",
-    b"\x1f\x8b": "it is compressed by gzip; unpack it",
-}
 
 
 @dataclass(frozen=True)
@@ -128,9 +124,8 @@ def _check_begins_as_gguf(file: Path) -> None:
         return
     if not begin:
         raise ValueError("it is empty; fetch it again.")
-    for magic, what in OTHER_KINDS.items():
-        if begin.startswith(magic):
-            raise ValueError(f"{what}.")
+    if (kind := kind_of(begin)) is not None:
+        raise ValueError(f"it is {kind}.")
     if begin.lstrip()[:1] in (b"<", b"{"):
         raise ValueError(
             "it is a web page or a server's answer, not a model; fetch it again, and look at what was fetched."
