@@ -146,14 +146,7 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_bytes(compress(content))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        # Until the reader of JSON lines takes a name with dots for a key within a key, as that of Parquet does.
-        pytest.param(name, marks=pytest.mark.xfail(strict=False)) if name == "pile" else name
-        for name in LINES
-    ],
-)
+@pytest.mark.parametrize("name", LINES)
 def test_json_lines_of_the_corpuss_layout_are_ingested_by_its_settings(
     name: str, spark, namespace: str, tmp_path: Path
 ) -> None:
