@@ -145,5 +145,9 @@ def _token_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def _unknown_token(tokenizer: Any) -> int:
-    unknown = tokenizer.unk_token_id
-    return -1 if unknown is None else int(unknown)
+    """The id of the token that stands for whatever is not in the vocabulary; -1 where there is none."""
+    # One that was read from tokenizer.json to the letter has no special tokens by transformers' names.
+    words = getattr(tokenizer, "words", None)
+    unknown = tokenizer.unk_token if words is None else words.unknown
+    found = None if unknown is None else tokenizer.backend_tokenizer.token_to_id(unknown)
+    return -1 if found is None else int(found)

@@ -7,6 +7,7 @@ import math
 import random
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from udfs.plausible import (
     require_plausible_tokens,
     tokens_per_byte,
 )
+from udfs.tokenizer import read_tokenizer
 
 REFUSED = r"{} tokens a byte \(must be below 0\.6\), and a loss of {} nats a token \(must be below {}, 60% of ln {}"
 
@@ -137,11 +139,12 @@ def test_a_text_is_cut_to_what_the_model_reads(tiny_tokenizer: Any) -> None:
     assert plain_text_figures(model, tiny_tokenizer).loss == pytest.approx(oracle(model, tiny_tokenizer, [], 16)[1])
 
 
-def test_tokens_that_say_nothing_of_the_text_count_with_the_loss_of_a_model_that_knows_nothing() -> None:
+def test_tokens_that_say_nothing_of_the_text_count_with_the_loss_of_a_model_that_knows_nothing(tmp_path: Path) -> None:
     # One that reads any word as unknown, which the model, after a few of them, predicts well.
     words = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    unknown = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>")
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>").save_pretrained(tmp_path)
+    unknown = read_tokenizer("unknown", str(tmp_path), None)
     found = plain_text_figures(tiny_model("llama"), unknown)
     assert found.tokens_per_byte < 0.6
     assert found.loss == pytest.approx(math.log(VOCAB_SIZE))
@@ -158,10 +161,10 @@ def test_a_tokenizer_that_takes_no_token_is_refused(tiny_tokenizer: Any) -> None
     def nothing_left(content: dict[str, Any]) -> None:
         content["normalizer"] = {"type": "Replace", "pattern": {"Regex": "[\\s\\S]"}, "content": ""}
 
-    found = plain_text_figures(tiny_model("llama"), changed(tiny_tokenizer, nothing_left))
-    assert (found.tokens_per_byte, math.isnan(found.loss)) == (0, True)
+    with pytest.raises(ValueError, match="has no token for any of the usual letters"):
+        plain_text_figures(tiny_model("llama"), changed(tiny_tokenizer, nothing_left))
     with pytest.raises(ValueError, match="a loss of nan nats"):
-        require_plausible(found, "tiny", allow=False)
+        require_plausible(PlainTextFigures(0.0, math.nan, VOCAB_SIZE), "tiny", allow=False)
 
 
 def test_a_loss_that_overflows_sixteen_bits_is_that_of_float32(tiny_tokenizer: Any) -> None:
