@@ -23,7 +23,7 @@ from udfs.gguf import converted_gguf
 from udfs.loading import as_value_error, quiet_transformers, unloadable
 from udfs.model_files import check_is_itself, check_is_whole, stored_tensors, weight_files
 from udfs.precision import multiply_in_full
-from udfs.tokenizer import TextTokenizer, read_tokenizer, warn_of_unspellable
+from udfs.tokenizer import TextTokenizer, read_tokenizer, warn_of_lost_text, warn_of_unspellable
 from udfs.weights import check_tensors, is_quantised, load_whole, without_memory
 
 HUB_ID = re.compile(r"^\w[\w.-]*(/\w[\w.-]*)?$")
@@ -91,8 +91,18 @@ def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpo
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
-    """The checkpoint's tokenizer.json to the letter, but for control words in a text: they are read as plain text."""
-    return read_tokenizer(checkpoint.name, checkpoint.path, checkpoint.revision)
+    """The checkpoint's tokenizer.json to the letter, but for control words in a text: they are read as plain text.
+
+    Raises ValueError where it is not the one that the checkpoint was resolved with: a folder of the same name on
+    another machine, or one that was changed meanwhile.
+    """
+    tokenizer = read_tokenizer(checkpoint.name, checkpoint.path, checkpoint.revision)
+    if tokenizer.fingerprint != checkpoint.tokenizer_hash:
+        raise ValueError(
+            f"the tokenizer of model {checkpoint.name!r} is another here than where this run began, or was changed "
+            "since: use one folder that all machines share, and leave it alone while a run goes on"
+        )
+    return tokenizer
 
 
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
@@ -206,8 +216,9 @@ def _check_weights(name: str, config: Any, files: list[Path], *, own_code: bool)
 
 
 def _with_tokenizer_hash(checkpoint: Checkpoint) -> Checkpoint:
-    tokenizer = load_tokenizer(checkpoint)
+    tokenizer = read_tokenizer(checkpoint.name, checkpoint.path, checkpoint.revision)
     warn_of_unspellable(checkpoint.name, tokenizer)
+    warn_of_lost_text(checkpoint.name, tokenizer)
     return Checkpoint(**{**checkpoint.__dict__, "tokenizer_hash": tokenizer.fingerprint})
 
 

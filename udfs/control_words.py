@@ -28,6 +28,8 @@ HTML_TAG = re.compile(
     r"</?(a|b|blockquote|br|caption|code|del|div|dd|dl|dt|em|figcaption|figure|h[1-6]|hr|i|img|ins|kbd|li|mark|ol|p|pre|"
     r"q|s|samp|small|span|strong|sub|sup|table|tbody|td|tfoot|th|thead|tr|u|ul)/?>"
 )
+# A vocabulary that has these has tags.
+HTML_FAMILY = {"<table>", "<strong>", "<b>", "<em>", "<h1>", "<p>"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,12 @@ def find_control_words(tokenizer: Tokenizer, named: set[str], pieces: Collection
     serialised = tokenizer.to_str()
     content = json.loads(serialised)
     model, added = content["model"], content["added_tokens"]
-    words = {token["content"]: token["special"] for token in added if _is_control_word(token, named, pieces)}
+    tags = {token["content"] for token in added} & HTML_FAMILY
+    words = {
+        token["content"]: token["special"] for token in added if _is_control_word(token, named, pieces, bool(tags))
+    }
+    # Those that only the settings name are in the vocabulary all the same.
+    words |= {word: True for word in named - set(words) if len(word) > 1 and tokenizer.token_to_id(word) is not None}
     can_occur = (
         model["type"] != "BPE"
         or bool(model.get("ignore_merges"))
@@ -99,18 +106,23 @@ def find_control_words(tokenizer: Tokenizer, named: set[str], pieces: Collection
     return ControlWords(ids, serialised, can_occur and bool(ids), unknown, numbers)
 
 
-def _is_control_word(token: dict[str, Any], named: set[str], pieces: Collection[str]) -> bool:
+def _is_control_word(token: dict[str, Any], named: set[str], pieces: Collection[str], has_tags: bool) -> bool:
     word = token["content"]
-    if BYTE_PIECE.fullmatch(word) or not word:
+    # A letter is one, whatever role a model gave it: some pad with "!".
+    if BYTE_PIECE.fullmatch(word) or len(word) < 2:
         return False
     if token["special"] or word in named:
         return True
-    return word not in pieces and is_marker(word)
+    return word not in pieces and is_marker(word, has_tags)
 
 
-def is_marker(word: str) -> bool:
-    """Whether an added token has the shape of a control word, whatever it is called."""
-    return bool(MARKER.fullmatch(word)) and not HTML_TAG.fullmatch(word) and not BYTE_PIECE.fullmatch(word)
+def is_marker(word: str, has_tags: bool = False) -> bool:
+    """Whether an added token has the shape of a control word, whatever it is called.
+
+    has_tags: whether the vocabulary has HTML tags; without others, <s> and </s> are the ends of a text.
+    """
+    is_tag = HTML_TAG.fullmatch(word) and (has_tags or word.strip("</>") != "s")
+    return bool(MARKER.fullmatch(word)) and not is_tag and not BYTE_PIECE.fullmatch(word)
 
 
 def _reaches(merge: list[str], model: dict[str, Any], words: dict[str, Any]) -> bool:

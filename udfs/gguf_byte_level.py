@@ -7,6 +7,9 @@ from typing import Any
 
 from udfs.gguf_file import USER_DEFINED, Vocabulary
 
+# Files of before tokenizer.ggml.pre hold GPT-2's kind of vocabulary (50,257 tokens and some of their own), or later and
+# larger ones (Llama 3, Qwen), which cut texts in other ways.
+GPT_2_TOKENS = 65_536
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 LLAMA_3 = rf"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}|{REST}"
@@ -103,6 +106,11 @@ PRES = {
 def pre_tokenizer(vocabulary: Vocabulary) -> Pre:
     """How the vocabulary cuts texts into words, and starts them; ValueError for a name that is not known here."""
     if vocabulary.pre is None:
+        if len(vocabulary.tokens) > GPT_2_TOKENS:
+            raise ValueError(
+                f"it has no tokenizer.ggml.pre, and its {len(vocabulary.tokens):,} tokens are too many to be cut as "
+                "GPT-2 cuts texts into words; convert the model to GGUF again with a newer converter."
+            )
         return GPT_2
     if vocabulary.pre not in PRES:
         raise ValueError(

@@ -94,11 +94,7 @@ def read_vocabulary(reader: Any) -> Vocabulary:
         raise ValueError("it has no tokenizer.ggml.tokens; convert the model to GGUF with its vocabulary.")
     _check_distinct(tokens)
     types = _types(reader, len(tokens))
-    if model == "gpt2":
-        # Converters call user-defined what a model calls no special token, such as <think>. SentencePiece's own
-        # user-defined pieces are pieces of text: whoever trained the vocabulary said so.
-        of_control = [kind == USER_DEFINED and is_marker(token) for token, kind in zip(tokens, types, strict=True)]
-        types = [CONTROL if control else kind for control, kind in zip(of_control, types, strict=True)]
+    types = [_type(model, token, kind) for token, kind in zip(tokens, types, strict=True)]
     ids = {name: _token_id(reader, name, len(tokens)) for name in ("bos", "eos", "unknown", "padding")}
     return Vocabulary(
         model=model,
@@ -115,6 +111,16 @@ def read_vocabulary(reader: Any) -> Vocabulary:
         add_eos=field(reader, "tokenizer.ggml.add_eos_token", None),
         add_space_prefix=field(reader, "tokenizer.ggml.add_space_prefix", None),
     )
+
+
+def _type(model: str, token: str, kind: int) -> int:
+    """The token's type, of which some are wrong in files: converters call user-defined what a model adds later.
+
+    What a byte-level vocabulary calls so is a control word where it looks like one (<think>). Of SentencePiece, whoever
+    trained the vocabulary said that such pieces are text, but for those that chats are marked by (<|im_start|>).
+    """
+    is_control = is_marker(token) if model == "gpt2" else token.startswith("<|") and token.endswith("|>")
+    return CONTROL if kind == USER_DEFINED and is_control else kind
 
 
 def _check_begins_as_gguf(file: Path) -> None:

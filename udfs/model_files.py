@@ -105,6 +105,9 @@ def check_is_whole(name: str, folder: Path) -> None:
             "(PeftModel.merge_and_unload), save the whole with save_pretrained, or remove the adapter.",
         )
     others = [file for file in names if file == INDEX or (file.startswith("model-") and file.endswith(".safetensors"))]
+    # An index may list the one file that there is.
+    if others == [INDEX] and WHOLE in names and _shards(name, folder / INDEX) == [WHOLE]:
+        return
     if WHOLE in names and others:
         raise unloadable(
             name,

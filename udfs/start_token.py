@@ -45,6 +45,9 @@ def with_start_token(name: str, tokenizer: Tokenizer, wanted: Any, bos: str | No
             f"its tokenizer_config.json says add_bos_token, but its bos_token {bos!r} is no token of its "
             "tokenizer.json; set bos_token there, or add_bos_token to false.",
         )
+    if number is None and not wanted and len(start) == 1:
+        # Its settings do not name the token that they do not want.
+        number = start[0]
     if number is None or wanted == (number in start):
         return
     content = json.loads(tokenizer.to_str())

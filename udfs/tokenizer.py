@@ -22,6 +22,8 @@ from udfs.start_token import with_start_token
 
 # Of tokenizer_config.json, where a conversion of ours wrote it: added tokens that are text whatever they look like.
 TEXT_PIECES = "attention_influence_text_pieces"
+# With what wrong conversions lose: capitals, spaces behind one another, line ends.
+ROUND_TRIP = "The  Cat sat.\n\n    return x1 == 'A'\n"
 _warned: set[str] = set()
 
 
@@ -34,11 +36,11 @@ class TextTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
 
     def __init__(self, tokenizer: Tokenizer, words: ControlWords) -> None:
         # Neither names of special tokens nor a path: for either, transformers changes the tokenizer.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         super().__init__(tokenizer_object=tokenizer, split_special_tokens=True)
         self.words = words
         self.fingerprint = _fingerprint(self.backend_tokenizer, words)
-        self.backend_tokenizer.no_truncation()
-        self.backend_tokenizer.no_padding()
         self._without_control_words: Any = None
 
     def __call__(self, text: Any, *arguments: Any, **options: Any) -> Any:
@@ -111,6 +113,21 @@ def warn_of_unspellable(name: str, tokenizer: TextTokenizer) -> None:
         )
 
 
+def warn_of_lost_text(name: str, tokenizer: TextTokenizer) -> None:
+    """Warn where plain text does not come back from its tokens: spaces, line ends or capitals are lost on the way.
+
+    Some models were trained so; of others it is what a wrong conversion does, and the losses alone do not show it.
+    """
+    token_ids = tokenizer(ROUND_TRIP, add_special_tokens=False, verbose=False)["input_ids"]
+    back = tokenizer.backend_tokenizer.decode(token_ids, skip_special_tokens=False)
+    if back.strip() != ROUND_TRIP.strip():
+        warnings.warn(
+            f"the tokenizer of {name!r} does not give plain text back: {ascii(ROUND_TRIP)[:60]} comes back as "
+            f"{ascii(back)[:60]}; unless the model was trained so, it was converted wrongly",
+            stacklevel=2,
+        )
+
+
 def _is_spelled(tokenizer: TextTokenizer, word: str) -> bool:
     """Whether the word, as text, has tokens for all of its letters."""
     encoded = tokenizer(word, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
@@ -153,7 +170,8 @@ def _special_tokens(settings: dict[str, Any], older: dict[str, Any]) -> dict[str
         for role in ("additional_special_tokens", "extra_special_tokens"):
             more = source.get(role) or []
             found |= {f"{role} {n}": t for n, t in enumerate(more.values() if isinstance(more, dict) else more)}
-    decoder = settings.get("added_tokens_decoder") or {}
+    decoder = settings.get("added_tokens_decoder")
+    decoder = decoder if isinstance(decoder, dict) else {}
     found |= {f"added {n}": t for n, t in decoder.items() if isinstance(t, dict) and t.get("special")}
     contents = {role: t.get("content") if isinstance(t, dict) else t for role, t in found.items()}
     return {role: content for role, content in contents.items() if isinstance(content, str) and content}

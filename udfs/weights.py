@@ -22,9 +22,12 @@ HARMLESS = {
     "": r"(^|\.)rotary_emb\.((original_)?inv_freq|cos_cached|sin_cached)$|(^|\.)position_ids$",
     # Causal masks of a fixed size, and the number that is written where they forbid to look.
     "gpt2": r"(^|\.)h\.\d+\.attn\.(masked_)?bias$",
+    "gpt_bigcode": r"(^|\.)h\.\d+\.attn\.(masked_)?bias$",
     "gptj": r"(^|\.)h\.\d+\.attn\.(masked_)?bias$",
     "gpt_neo": r"(^|\.)h\.\d+\.attn\.attention\.(masked_)?bias$",
     "codegen": r"(^|\.)h\.\d+\.attn\.causal_mask$",
+    # The version of the program that wrote it.
+    "opt": r"(^|\.)decoder\.version$",
     "gpt_neox": r"(^|\.)layers\.\d+\.attention\.(masked_)?bias$",
 }
 # They predict tokens beyond the next from what the model computes, which does not depend on them.

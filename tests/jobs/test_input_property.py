@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ IDS = st.one_of(
     st.integers(-(2**70), 2**70).map(str),
     st.from_regex(r"-?[1-9][0-9]{0,3}(\.[0-9]{1,3})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
 )
+TEXT_CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff")
 FOLDERS = st.sampled_from(["", "lang=1.10/", "lang=007/deep/", "lang=__HIVE_DEFAULT_PARTITION__/", "plain/lang=a b/"])
 COMPRESSIONS = {
     "": lambda data: data,
@@ -36,6 +38,19 @@ COMPRESSIONS = {
     ".zst": zstandard.ZstdCompressor().compress,
 }
 PARTS = st.integers(1, 3)
+ENCODINGS = st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+# Beside the named columns: names that could be taken for others, and values of every kind.
+EXTRA = st.dictionaries(
+    st.sampled_from(["Text", "json", "value", "object", "meta", "a.b", "line", "__file", "né"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "text", "k"]), inner, max_size=2)
+        ),
+        max_leaves=4,
+    ),
+    max_size=3,
+)
 LANGS = {"lang=1.10": "1.10", "lang=007": "007", "lang=a b": "a b"}
 
 
@@ -48,6 +63,7 @@ class File:
     compression: str
     members: int
     variant: int
+    extra: dict[str, Any]
 
 
 FILES = st.lists(
@@ -58,6 +74,7 @@ FILES = st.lists(
         st.sampled_from(sorted(COMPRESSIONS)),
         PARTS,
         st.integers(0, 3),
+        EXTRA,
     ),
     min_size=1,
     max_size=3,
@@ -79,7 +96,7 @@ def json_line(file: File, doc_id: str, text: str | None, own: str | None) -> byt
     """The document as a line: numbers as numbers or strings, keys in another order, beside others."""
     number = doc_id if file.variant % 2 else json.dumps(doc_id)
     ascii_only = file.variant > 1
-    more = ', "more": {"id": [1.0], "text": 5}' if file.variant else ""
+    more = "".join(f", {json.dumps(key)}: {json.dumps(value)}" for key, value in file.extra.items())
     keys = f'"lang": {json.dumps(own)}, "id" :{number},"text":{json.dumps(text, ensure_ascii=ascii_only)}{more}'
     return ("{" + keys + "}\n").encode()
 
@@ -98,6 +115,7 @@ def write_parquet(path: Path, file: File) -> None:
     columns = {
         "id": pa.array(doc_ids, pa.large_string() if file.variant else pa.string()),
         "strange": pa.array([1] * len(texts), pa.time64("ns") if file.variant else pa.timestamp("ns")),
+        **{f"{key}!": pa.array([json.dumps(value)] * len(texts)) for key, value in file.extra.items()},
         "text": pa.array([text if text is None else text.encode() for text in texts], strings),
     }
     domains = pa.array(owns, pa.string())
@@ -140,24 +158,29 @@ def test_parquet_is_read_as_python_reads_it(spark: Any, tmp_path: Path, files: l
 @EXAMPLES
 @given(
     st.lists(
-        st.tuples(
-            FOLDERS,
-            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), max_size=60),
-            st.sampled_from(sorted(COMPRESSIONS)),
-        ),
+        st.tuples(FOLDERS, st.text(TEXT_CHARACTERS, max_size=60), st.sampled_from(sorted(COMPRESSIONS)), ENCODINGS),
         min_size=1,
         max_size=4,
     )
 )
-def test_text_files_are_read_as_python_reads_them(
-    spark: Any, tmp_path: Path, files: list[tuple[str, str, str]]
+def test_text_files_are_read_as_python_reads_them_or_refused_by_name(
+    spark: Any, tmp_path: Path, files: list[tuple[str, str, str, str]]
 ) -> None:
     root = tmp_path / "text"
     shutil.rmtree(root, ignore_errors=True)
-    for number, (folder, text, compression) in enumerate(files):
+    refused = []
+    for number, (folder, text, compression, encoding) in enumerate(files):
         path = root / "in" / folder / f"part-{number}.txt{compression}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(COMPRESSIONS[compression](text.encode()))
-    found = read_documents(spark, str(root / "in"), "text", InputColumns(doc_id="path", fixed_domain="d")).collect()
-    assert sorted(row["text"] for row in found) == sorted(text for _, text, _ in files)
+        marked = f"\ufeff{text}" if encoding == "utf-16-be" else text
+        path.write_bytes(COMPRESSIONS[compression](marked.encode(encoding)))
+        refused += [path.name] if encoding.startswith(("utf-16", "utf-32")) else []
+    columns = InputColumns(doc_id="path", fixed_domain="d")
+    if refused:
+        with pytest.raises(ValueError, match=r"is UTF-(16|32) text") as error:
+            read_documents(spark, str(root / "in"), "text", columns)
+        assert any(name in str(error.value) for name in refused)
+        return
+    found = read_documents(spark, str(root / "in"), "text", columns).collect()
+    assert sorted(row["text"] for row in found) == sorted(text for _, text, _, _ in files)
     assert len({row["doc_id"] for row in found}) == len(files)

@@ -150,6 +150,34 @@ def test_what_another_file_calls_special_is_a_control_word(tmp_path: Path) -> No
     assert file.token_to_id("plainword") in text_ids(found, "a plainword b")
 
 
+def test_ends_of_texts_that_look_like_a_tag_are_control_words_unless_there_are_other_tags(tmp_path: Path) -> None:
+    for number, (tags, is_control) in enumerate(((["<end>"], True), (["<table>", "<b>"], False))):
+        tokenizer = byte_level()
+        tokenizer.add_tokens(added("<s/>", "</s>", *tags))
+        folder = save(tokenizer, tmp_path / str(number))
+        control = as_the_file_says(folder).token_to_id("</s>")
+        assert (control not in text_ids(read(folder), "old</s> new")) == is_control
+
+
+def test_a_letter_that_a_model_pads_with_is_a_letter(tmp_path: Path) -> None:
+    tokenizer = byte_level()
+    tokenizer.add_special_tokens([AddedToken("!", normalized=False, special=True)])
+    tokenizer.add_tokens(added("<think>"))
+    found = read(save(tokenizer, tmp_path, pad_token="!"))
+    assert found.decode(text_ids(found, "heads! <think> !")) == "heads! <think> !"
+
+
+def test_a_control_word_that_only_the_settings_name_is_text(tmp_path: Path) -> None:
+    content = json.loads(unigram().to_str())
+    special = [token["content"] for token in content["added_tokens"]]
+    content["added_tokens"] = []
+    folder = save(Tokenizer.from_str(json.dumps(content)), tmp_path, bos_token="<s>", eos_token="</s>")
+    file = as_the_file_says(folder)
+    assert {"<s>", "</s>"} <= set(special)
+    assert file.token_to_id("<s>") in file.encode("the <s>the</s>").ids
+    assert not {file.token_to_id("<s>"), file.token_to_id("</s>")} & set(text_ids(read(folder), "the <s>the</s>"))
+
+
 def test_the_pieces_for_bytes_are_no_control_words(tmp_path: Path) -> None:
     tokenizer = KINDS["byte_fallback"]()
     tokenizer.add_tokens(added("<0xE8>", "<think>"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from tests.udfs.gguf_files import AWKWARD, byte_level_metadata, tiny_llama, write_gguf
 from udfs.checkpoint import Checkpoint, load_tokenizer, resolve_checkpoint
-from udfs.gguf_byte_level import PRES
+from udfs.gguf_byte_level import PRES, pre_tokenizer
 from udfs.windows import start_tokens
 
 TEXTS = [
@@ -154,6 +155,13 @@ def test_control_words_are_text_also_where_the_file_calls_them_user_defined_and_
     found = tokenizer("a <tool_call><|im_end|> xtool b    c")["input_ids"]
     assert [i for i in found if i >= ids["<|im_end|>"]] == [ids["xtool"], ids["    "]]
     assert tokenizer.decode(found) == "a <tool_call><|im_end|> xtool b    c"
+
+
+def test_a_large_vocabulary_that_does_not_say_how_texts_are_cut_is_refused() -> None:
+    small = SimpleNamespace(pre=None, tokens=["a"] * 50_257)
+    assert pre_tokenizer(small) == pre_tokenizer(SimpleNamespace(pre="gpt-2", tokens=small.tokens))
+    with pytest.raises(ValueError, match=r"has no tokenizer\.ggml\.pre, and its 128,256 tokens are too many"):
+        pre_tokenizer(SimpleNamespace(pre=None, tokens=["a"] * 128_256))
 
 
 def test_a_known_word_is_not_taken_apart_where_merges_are_ignored(tmp_path: Path) -> None:

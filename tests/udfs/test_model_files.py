@@ -173,3 +173,10 @@ def test_weights_that_the_configuration_names_elsewhere_are_refused(folder: Path
 def test_a_gguf_file_that_is_none_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(content)
     refused(tmp_path / "model.gguf", r"its model.gguf is (a Git LFS pointer|a web page|empty)")
+
+
+def test_an_index_that_lists_the_one_file_that_there_is_makes_no_second_set(folder: Path) -> None:
+    index = {"weight_map": dict.fromkeys(load_file(folder / "model.safetensors"), "model.safetensors")}
+    before = resolve_checkpoint(str(folder))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert resolve_checkpoint(str(folder)) == before

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, processors
+from tokenizers import Tokenizer, normalizers, processors
 from transformers import AutoTokenizer
 
 from tests.udfs.conftest import byte_level_tokenizer
 from tests.udfs.tokenizers_of_all_kinds import KINDS, TEXTS, byte_fallback, byte_level, save
-from udfs.checkpoint import Checkpoint, resolve_checkpoint
-from udfs.tokenizer import read_tokenizer
+from udfs.checkpoint import Checkpoint, load_tokenizer, resolve_checkpoint
+from udfs.tokenizer import read_tokenizer, warn_of_lost_text
 from udfs.windows import start_tokens
 
 CLASSES = [
@@ -172,6 +173,40 @@ def test_the_bos_may_be_named_in_the_older_file(tmp_path: Path) -> None:
     folder = save(byte_level(), tmp_path, add_bos_token=True)
     (tmp_path / "special_tokens_map.json").write_text('{"bos_token": "<s>"}')
     assert start_tokens(read(folder)) == [1]
+
+
+def test_a_bos_that_is_not_wanted_goes_even_where_nothing_names_it(tmp_path: Path) -> None:
+    tokenizer = byte_level()
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    assert start_tokens(read(save(tokenizer, tmp_path / "without"))) == [1]
+    assert start_tokens(read(save(tokenizer, tmp_path / "unwanted", add_bos_token=False))) == []
+
+
+def test_the_hash_does_not_depend_on_what_is_off(tmp_path: Path) -> None:
+    padded = byte_level()
+    plain = read(save(padded, tmp_path / "plain"))
+    padded.enable_padding(pad_token="[PAD]", pad_id=3)
+    padded.enable_truncation(7)
+    assert read(save(padded, tmp_path / "padded")).fingerprint == plain.fingerprint
+
+
+def test_a_tokenizer_that_loses_spaces_or_capitals_is_said(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_lost_text("whole", read(save(byte_level(), tmp_path / "whole")))
+    lowering = byte_level()
+    lowering.normalizer = normalizers.Lowercase()
+    with pytest.warns(UserWarning, match="the tokenizer of 'low' does not give plain text back"):
+        warn_of_lost_text("low", read(save(lowering, tmp_path / "low")))
+
+
+def test_a_worker_with_another_tokenizer_than_the_driver_refuses_it(folder: Path) -> None:
+    checkpoint = resolve_checkpoint(str(folder))
+    content = json.loads((folder / "tokenizer.json").read_text())
+    content["normalizer"] = {"type": "Lowercase"}
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="is another here than where this run began"):
+        load_tokenizer(checkpoint)
 
 
 @pytest.mark.parametrize("bos", [None, "<nowhere>"])
