@@ -210,8 +210,6 @@ def _options(found: HubFiles, columns: InputColumns) -> dict[str, str]:
 
 def _top_level(name: str, existing: list[str]) -> str | None:
     """The column that holds what is named, in any case: of meta.language, meta."""
-    for part in (name, name.split(".", 1)[0].strip("`")):
-        for column in existing:
-            if column == part or column.lower() == part.lower():
-                return column
-    return None
+    from jobs.input_columns import column_path, same_name
+
+    return same_name(name, existing) or same_name(column_path(name)[0], existing)

@@ -42,10 +42,14 @@ class IngestSettings(StageSettings):
         "auto", description="jsonl: one object a line; text: one document a file; auto: by the files' extensions"
     )
     domain: str | None = Field(None, min_length=1, description="the domain of every document of this input")
-    domain_column: str | None = Field(None, description="the column that holds each document's domain")
-    text_column: str = Field("text", description="the column that holds the text")
-    doc_id_column: str | None = Field(None, description="the column that identifies a document; for text: path")
-    source_column: str | None = Field(None, description="the column that says where a document is from; else the file")
+    domain_column: str | None = Field(None, min_length=1, description="the column that holds each document's domain")
+    text_column: str = Field("text", min_length=1, description="the column that holds the text")
+    doc_id_column: str | None = Field(
+        None, min_length=1, description="the column that identifies a document; for text: path"
+    )
+    source_column: str | None = Field(
+        None, min_length=1, description="the column that says where a document is from; else the file"
+    )
     on_conflict: Literal["fail", "update"] = Field(
         "fail", description="what to do where corpus has the doc_id with another text; update takes the new one"
     )
@@ -109,10 +113,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
     documents = run_statement(spark, "ingest_documents", values, documents=found.documents)
     if settings.limit and found.hub is None:
-        # What cannot be read comes first, so that no limit hides it.
-        documents = documents.orderBy(documents.problem.isNotNull().desc(), "doc_id", "domain", "source").limit(
-            settings.limit
-        )
+        documents = _first(found, documents, settings.limit, each_text_once=settings.doc_id_column is None)
     existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
     if found.hub is not None:
         documents = computed_once(documents)
@@ -126,6 +127,22 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     result = ingest_result(settings, found.file_format, domains) | found.about()
     print(json.dumps(result) if settings.json_output else describe(result))
     return result
+
+
+def _first(found: Input, documents: DataFrame, limit: int, *, each_text_once: bool) -> DataFrame:
+    """The first documents by their ids. Raises ValueError for what cannot be read, whatever the limit leaves out."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    with found.errors():
+        problem = F.col("problem")
+        totals: list[Any] = documents.agg(F.count("*"), F.count(problem), F.min(problem)).collect()
+    found.require_readable(*totals[0])
+    if each_text_once:
+        # The same text twice is one document, of which the limit speaks.
+        copies = Window.partitionBy("doc_id").orderBy("domain", "source")
+        documents = documents.withColumn("copy", F.row_number().over(copies)).where("copy = 1").drop("copy")
+    return documents.orderBy("doc_id", "domain", "source").limit(limit)
 
 
 def _existing(spark: SparkSession, namespace: Namespace, *, with_text: bool) -> DataFrame:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 # Beside the input's own columns, so by a name that none of those has.
-FILE = "__file"
+FILE = "\u0001file"
 # Where a row cannot be read: file, where its block begins there, which line it is of those that Spark reads together,
 # what is wrong, and how it begins. The least of them is the first of the first file.
 PROBLEM = "struct<file: string, block: bigint, line: bigint, what: string, start: binary>"

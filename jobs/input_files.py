@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -13,11 +13,9 @@ from urllib.parse import unquote
 from pyspark.sql import functions as F
 
 from jobs.display import printable
-from jobs.statements import local_rows
-from jobs.tables import absolute_path, spark_reasons
+from jobs.tables import absolute_path
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pyspark.sql import Column, DataFrame, SparkSession
 
 FORMAT_OF_EXTENSION = {
@@ -33,20 +31,7 @@ FORMAT_OF_EXTENSION = {
     "rst": "text",
 }
 COMPRESSED = (".gz", ".zst", ".bz2")
-# Read as they stand, they would be text of nobody.
-NOT_DECOMPRESSED = (".xz", ".lzma", ".lz4", ".lzo", ".snappy", ".deflate", ".br", ".z", ".zip", ".7z", ".rar", ".tar")
-ALSO_TAR = (".tgz", ".tbz2", ".txz", ".tzst")
 MAX_NAMED = 3
-# What a folder has beside its files where these alone are not what it holds.
-NOT_BY_FILES = {
-    "_delta_log": "it is a Delta table; leave --format out, or give --format delta",
-    ".hoodie": "it is a Hudi table, whose files hold deleted rows, too; read it as a table, and write that as Parquet",
-    "metadata/version-hint.text": "an Iceberg table, whose files hold deleted rows, too; write it as Parquet first",
-    "_temporary": "a job is still writing to it, or has died; let it finish, or remove what it left",
-    "_INCOMPLETE.json": "it is an export that was not finished; run that once more",
-}
-# Of compressed files: so many are looked at by a task.
-FILES_PER_TASK = 16
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -78,7 +63,9 @@ class InputFiles:
 
 def list_files(spark: SparkSession, path: str) -> list[str]:
     """Every file that the path, folder or pattern names, empty ones too, as URIs; by Spark, so from any storage."""
-    return binary_files(spark, without_globs(path)).inputFiles()
+    found = binary_files(spark, without_globs(path)).inputFiles()
+    # Spark lists Parquet's own _metadata with the others, and reads it with none.
+    return [uri for uri in found if not is_hidden(readable(uri).rsplit("/", 1)[-1])]
 
 
 def binary_files(spark: SparkSession, *escaped: str) -> DataFrame:
@@ -90,9 +77,9 @@ def format_of_files(path: str, uris: Sequence[str]) -> str:
     """parquet, jsonl or text, by the extensions; ValueError where there is no file, or they are of several formats."""
     if (found := common_format(uris)) is not None:
         return found
-    extensions = Counter(_extension(name) for name in uris)
+    extensions = Counter(extension(name) for name in uris)
     listed = ", ".join(f"{count} .{printable(name, 20)}" for name, count in extensions.most_common(8)) or "no file"
-    hidden = count_hidden(path)
+    hidden = count_hidden(path) + (not uris and is_hidden(os.path.basename(path)))
     passed_over = (
         f", and {hidden:,} whose names, or folders' names, begin with _ or a dot and are not read" if hidden else ""
     )
@@ -103,26 +90,8 @@ def format_of_files(path: str, uris: Sequence[str]) -> str:
 
 def common_format(uris: Sequence[str]) -> str | None:
     """The one format that the extensions of all files name; None where they name several, or none."""
-    formats = {FORMAT_OF_EXTENSION.get(_extension(name)) for name in uris}
+    formats = {FORMAT_OF_EXTENSION.get(extension(name)) for name in uris}
     return formats.pop() if len(formats) == 1 else None
-
-
-def choose_files(spark: SparkSession, path: str, file_format: str) -> InputFiles:
-    """The files that are read as this format: those that its extensions name, or all where none has one of these.
-
-    All are taken as text. Raises ValueError where there is none, for those of a compression that is not read, and for
-    compressed files that are not whole.
-    """
-    _refuse_unfinished(absolute_path(path))
-    uris = list_files(spark, absolute_path(path))
-    if not uris:
-        raise ValueError(f"--input {path} holds no file")
-    _refuse_other_compression(uris)
-    named = [uri for uri in uris if FORMAT_OF_EXTENSION.get(_extension(uri)) == file_format]
-    taken = uris if file_format == "text" or not named else named
-    others = sorted(set(uris) - set(taken))
-    num_unchecked = 0 if file_format == "parquet" else _refuse_broken(spark, taken)
-    return InputFiles(path, tuple(taken), tuple(others), num_unchecked)
 
 
 def name_some(uris: Sequence[str]) -> str:
@@ -147,9 +116,9 @@ def escape_globs(path: str) -> str:
     return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
 
 
-def file_name() -> Column:
-    """The row's file, as a person writes it."""
-    return readable_path(F.col("_metadata.file_path"))
+def file_name(rows: DataFrame) -> Column:
+    """The row's file, as a person writes it; also where a column of the input is called _metadata."""
+    return readable_path(rows.metadataColumn("_metadata").getField("file_path"))
 
 
 def readable_path(uri: Column) -> Column:
@@ -162,9 +131,10 @@ def folder_value(file: Column, key: str) -> Column:
 
     Spark itself makes numbers and dates of such values: 1.10 would be 1.1, and 007 would be 7.
     """
-    found = F.regexp_extract(file, f"^.*/{re.escape(key)}=([^/]*)/", 1)
+    found = F.regexp_extract(file, f"(?s)^.*/{re.escape(key)}=([^/]*)/", 1)
     # Hive writes characters that no folder's name may hold as percent signs and two digits.
-    plain = F.coalesce(F.try_url_decode(F.replace(found, F.lit("+"), F.lit("%2B"))), found)
+    decoded = F.try_url_decode(F.replace(found, F.lit("+"), F.lit("%2B")))
+    plain = F.when(decoded.isNotNull() & ~F.contains(decoded, F.lit("\ufffd")), decoded).otherwise(found)
     return F.when((found != "") & (found != HIVE_NULL), plain)
 
 
@@ -173,13 +143,14 @@ def count_hidden(path: str) -> int:
     root, count = absolute_path(path), 0
     for folder, _, names in os.walk(root):
         below = _folders(folder)[len(_folders(root)) :]
-        is_hidden = any(_is_hidden(part) for part in below)
+        is_below = any(is_hidden(part) for part in below)
         # Those that Spark itself writes beside its files hold no document.
-        count += sum((is_hidden or _is_hidden(name)) and not name.endswith((".crc", "_SUCCESS")) for name in names)
+        count += sum((is_below or is_hidden(name)) and not name.endswith((".crc", "_SUCCESS")) for name in names)
     return count
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether Spark skips a file or folder of this name."""
     return name.startswith((".", "_")) and "=" not in name
 
 
@@ -187,76 +158,15 @@ def _folders(path: str) -> list[str]:
     return [part for part in re.sub("^[A-Za-z][A-Za-z0-9+.-]*:/+", "/", path).split("/") if part]
 
 
-def _extension(name: str) -> str:
+def stem(name: str) -> str:
+    """The file's name in small letters, without the endings of compressions that are read."""
     stem = name.rsplit("/", 1)[-1].lower()
     for suffix in COMPRESSED:
         stem = stem.removesuffix(suffix)
-    return stem.rsplit(".", 1)[1] if "." in stem else "(none)"
+    return stem
 
 
-def _refuse_unfinished(path: str) -> None:
-    """Raise ValueError for a folder of this machine whose files alone are not what it holds.
-
-    A table's folder has the files of deleted rows, too; one that a job is writing to has a part of them.
-    """
-    folder = re.sub("^file:/+", "/", path)
-    for name, what in NOT_BY_FILES.items():
-        if os.path.exists(f"{folder}/{name}"):
-            raise ValueError(f"--input {path} has a {name}: {what}")
-
-
-def _refuse_other_compression(uris: Sequence[str]) -> None:
-    found = []
-    for uri in uris:
-        stem = uri.rsplit("/", 1)[-1].lower()
-        for suffix in COMPRESSED:
-            stem = stem.removesuffix(suffix)
-        if stem.endswith((*NOT_DECOMPRESSED, *ALSO_TAR)):
-            found.append(uri)
-    if found:
-        raise ValueError(
-            f"{name_some(found)}: archives, and files compressed otherwise than as .gz, .zst or .bz2, are not read; "
-            "unpack them, or leave them out of --input"
-        )
-
-
-def _refuse_broken(spark: SparkSession, uris: Sequence[str]) -> int:
-    """Raise ValueError that names the compressed files that are not whole: Spark takes some of these for whole.
-
-    Returns how many could not be looked at.
-    """
-    compressed = [(uri,) for uri in uris if uri.lower().endswith(COMPRESSED)]
-    if not compressed:
-        return 0
-    tasks = max(1, min(len(compressed) // FILES_PER_TASK, 1000))
-    names = local_rows(spark, compressed, "uri string").repartition(tasks)
-    with spark_reasons("the compressed files of --input cannot be looked at"):
-        found = names.mapInPandas(_broken_files, "uri string, reason string").orderBy("uri").collect()
-    if broken := [row for row in found if row["reason"]]:
-        shown = "; ".join(
-            f"{printable(readable(row['uri']), 200)} is not whole: {row['reason']}" for row in broken[:MAX_NAMED]
-        )
-        more = f"; and {len(broken) - MAX_NAMED:,} more files" if len(broken) > MAX_NAMED else ""
-        raise ValueError(f"{shown}{more}; nothing was written: download them again, or leave them out")
-    return len(found)
-
-
-def _broken_files(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """(uri, reason) of those that are not whole, no reason where that cannot be told; in Spark's Python workers."""
-    import pandas as pd
-
-    from udfs.compressed import why_broken
-    from udfs.storage import open_file
-
-    for batch in batches:
-        found = []
-        for uri in batch["uri"]:
-            try:
-                with open_file(uri) as (stream, size):
-                    reason = why_broken(uri, stream, size)
-            except OSError:
-                found.append((uri, ""))
-                continue
-            if reason is not None:
-                found.append((uri, reason))
-        yield pd.DataFrame(found, columns=["uri", "reason"])
+def extension(name: str) -> str:
+    """What the file's name says of its format."""
+    without = stem(name)
+    return without.rsplit(".", 1)[1] if "." in without else "(none)"

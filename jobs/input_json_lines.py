@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 # JSON can write half of a surrogate pair, UTF-8 cannot: Spark would store a question mark. After an even number of
 # backslashes only: an odd one more makes the escape plain text.
 LONE_HIGH_SURROGATE = r"(?<!\\)((?:\\\\)*+)\\u[dD][89abAB]\p{XDigit}{2}(?!\\u[dD][c-fC-F]\p{XDigit}{2})"
-LONE_LOW_SURROGATE = r"(?<!\\u[dD][89abAB]\p{XDigit}{2})(?<!\\)((?:\\\\)*+)\\u[dD][c-fC-F]\p{XDigit}{2}"
+LONE_LOW_SURROGATE = (
+    r"(?<!(?<!\\)(?:\\\\){0,100}\\u[dD][89abAB]\p{XDigit}{2})(?<!\\)((?:\\\\)*+)\\u[dD][c-fC-F]\p{XDigit}{2}"
+)
 # What Spark makes of a number of JSON that it does not keep as it is written: 1e3 is 1000.0, -0 is 0.
-RESPELT = r'^(?:-?[0-9]+\.[0-9]+(?:[eE]-?[0-9]+)?|-?[0-9]+[eE]-?[0-9]+|0|"?-?Infinity"?)$'
+RESPELT = r'^(?:-?[0-9]+\.[0-9]+(?:[eE]-?[0-9]+)?|-?[0-9]+[eE]-?[0-9]+|0|"(?:-?Infinity|NaN)"|-?Infinity)$'
 # Of a longer string than that, Jackson would not say that it is long, but that the line is no JSON.
-OPTIONS = {"allowSingleQuotes": "false", "maxStringLen": str(2**31 - 1)}
-NUMBER = r'^(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE]-?[0-9]+)?|"-?Infinity")$'
+OPTIONS = {"allowSingleQuotes": "false", "maxStringLen": str(2**31 - 1), "maxNumLen": "1000000"}
+NUMBER = r'^(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE]-?[0-9]+)?|"(?:-?Infinity|NaN)")$'
 SHOWN_BYTES = 80
 NO_OBJECT = "is not one JSON object"
 BOM = "\ufeff"
@@ -37,7 +39,9 @@ def read_json_lines(spark: SparkSession, files: InputFiles, columns: InputColumn
     """The documents of each line: see input_rows. A line that cannot be read has a problem; an empty one is none."""
     lines = spark.read.option("recursiveFileLookup", "true").text(files.load_paths())
     parsed = _with_numbers(_parsed(lines, columns).where("not is_blank"), columns)
-    values = {name: _value(name, files.folder_keys()) for name in dict.fromkeys(columns.named())}
+    # A folder says no document's text.
+    keys = files.folder_keys()
+    values = {name: _value(name, () if name == columns.text else keys) for name in dict.fromkeys(columns.named())}
     parsed = parsed.withColumn("what", _what_is_wrong(columns))
     start = F.substring(F.col("value").cast("binary"), 1, SHOWN_BYTES)
     problem = F.when(
@@ -84,15 +88,15 @@ def _parsed(lines: DataFrame, columns: InputColumns) -> DataFrame:
     line = F.trim(F.ltrim(_repaired(F.col("value")), F.lit(BOM)), F.lit(SPACES))
     keys = dict.fromkeys(key for name in columns.named() for key in (name, column_path(name)[0]))
     wanted = ArrayType(StructType([StructField(key, StringType()) for key in keys]))
-    # Spark reads the first object of a line and drops what follows it; inside brackets, that is an error or a
-    # second element.
-    objects = F.from_json(F.concat(F.lit("["), F.col("json"), F.lit("]")), wanted, OPTIONS)
-    is_bad = (F.size("objects") != 1) | F.get("objects", F.lit(0)).isNull() | ~F.endswith("json", F.lit("}"))
+    # Spark reads the first object of a line and drops what follows it; before another one in brackets, that is an
+    # error, or there are more or fewer than two.
+    objects = F.from_json(F.concat(F.lit("["), F.col("json"), F.lit(",{}]")), wanted, OPTIONS)
+    is_bad = (F.size("objects") != 2) | F.get("objects", F.lit(0)).isNull() | ~F.endswith("json", F.lit("}"))
     return (
         lines.select(
             "value",
             line.alias("json"),
-            file_name().alias(FILE),
+            file_name(lines).alias(FILE),
             F.col("_metadata.file_block_start").alias("block"),
             F.monotonically_increasing_id().alias("line"),
             (_repaired(F.col("value")) != F.col("value")).alias("was_repaired"),
@@ -128,7 +132,7 @@ class Place:
 
     def typed(self, data_type: str) -> Column:
         """The value where it is of this very type, else null."""
-        return F.from_json(self.json, f"{quote_name(self.key)} {data_type}", OPTIONS).getField(self.key)
+        return _typed(self.json, self.key, data_type)
 
     def as_written(self) -> Column:
         """The value as text, numbers as they are written in the line."""
@@ -148,11 +152,20 @@ def _places(name: str) -> list[Place]:
     path = column_path(name)
     ways = [(F.col("json"), name, F.col("object").getField(name))]
     if path != (name,):
-        inner, value = F.col("json"), F.col("object").getField(path[0])
+        inner, key, value = F.col("json"), path[0], F.col("object").getField(path[0])
         for step in path[1:]:
-            inner, value = value, _in_object(value, step)
-        ways.append((inner, path[-1], value))
-    return [Place(*way, f"number {name} {index}", f"spelling {name} {index}") for index, way in enumerate(ways)]
+            # A string may hold JSON; it is a string.
+            parent = F.when(_typed(inner, key, "map<string, string>").isNotNull(), value)
+            inner, key, value = parent, step, _in_object(parent, step)
+        ways.append((inner, key, value))
+    # Spark does not tell names apart that differ in capitals.
+    column = name.encode().hex()
+    return [Place(*way, f"number {column} {index}", f"spelling {column} {index}") for index, way in enumerate(ways)]
+
+
+def _typed(json: Column, key: str, data_type: str) -> Column:
+    """The value of the key where it is of this very type, else null."""
+    return F.from_json(json, f"{quote_name(key)} {data_type}", OPTIONS).getField(key)
 
 
 def _in_object(json: Column, key: str) -> Column:
@@ -173,7 +186,8 @@ def _with_numbers(parsed: DataFrame, columns: InputColumns) -> DataFrame:
 
 def _spelling(place: Place) -> Column:
     """The number as the line spells it; null where several spellings of the same number stand behind the key's name."""
-    number = re.escape(js.dumps(place.key, ensure_ascii=False)) + r"\s*:\s*(-?[0-9][-+.0-9eE]*)"
+    names = {re.escape(js.dumps(place.key, ensure_ascii=False)), f"(?i:{re.escape(js.dumps(place.key))})"}
+    number = f"(?:{'|'.join(sorted(names))})" + r"\s*:\s*(-?[0-9][-+.0-9eE]*)"
     spellings = F.regexp_extract_all(F.col("json"), F.lit(number), F.lit(1))
     is_same = lambda text: text.try_cast("double") == F.col(quote_name(place.number))  # noqa: E731 - of two lines
     same = F.array_distinct(F.filter(spellings, is_same))
@@ -190,24 +204,33 @@ def _value(name: str, folder_keys: Sequence[str]) -> Column:
 def _what_is_wrong(columns: InputColumns) -> Column:
     """In words, why the line is no document; null where it is one."""
     wrong = [F.when(F.col("is_bad"), F.lit(NO_OBJECT))]
-    for place in _places(columns.text):
-        is_boolean = F.when(place.value.isin("true", "false"), place.typed("boolean").isNotNull())
-        is_number = F.col(quote_name(place.number)).isNotNull()
-        for is_one, kind in (
-            (place.is_container(), "an object or a list"),
-            (is_boolean, "true or false"),
-            (is_number, "a number"),
-        ):
-            wrong.append(F.when(is_one, F.lit(f"has {kind} as {columns.text!r}, where a text must be a string")))
     for name in dict.fromkeys(columns.named()):
-        several = f"has an object or a list as {name!r}, which must hold one value: a string or number"
-        unsure = f"has a number as {name!r} whose spelling cannot be told from others in the line; quote it"
-        for place in _places(name) if name != columns.text else ():
-            number, spelling = F.col(quote_name(place.number)), F.col(quote_name(place.spelling))
-            # Below an object, a number beyond all bounds and the word Infinity look alike.
-            is_unsure = number.isNotNull() & spelling.isNull() & (F.abs(number) < float("inf"))
-            wrong += [F.when(place.is_container(), F.lit(several)), F.when(is_unsure, F.lit(unsure))]
+        first, *others = _places(name)
+        for place in (first, *others):
+            # Where the first place has a value, the others do not count.
+            counts = F.lit(True) if place is first else first.value.isNull()
+            for is_one, words in _wrong_at(place, name, is_text=name == columns.text):
+                wrong.append(F.when(counts & is_one, F.lit(words)))
     return F.coalesce(*wrong)
+
+
+def _wrong_at(place: Place, name: str, *, is_text: bool) -> list[tuple[Column, str]]:
+    """(whether, in words) of what the value at a place may be that it must not."""
+    number, spelling = F.col(quote_name(place.number)), F.col(quote_name(place.spelling))
+    if is_text:
+        is_boolean = place.value.isin("true", "false") & place.typed("boolean").isNotNull()
+        kinds = {
+            "an object or a list": place.is_container(),
+            "true or false": is_boolean,
+            "a number": number.isNotNull(),
+        }
+        return [(is_one, f"has {kind} as {name!r}, where a text must be a string") for kind, is_one in kinds.items()]
+    # Below an object, a number beyond all bounds and the word Infinity look alike; NaN is in quotes where it is none.
+    is_certain = (F.abs(number) < float("inf")) | F.startswith(place.value, F.lit('"'))
+    is_unsure = number.isNotNull() & spelling.isNull() & is_certain
+    several = f"has an object or a list as {name!r}, which must hold one value: a string or number"
+    unsure = f"has a number as {name!r} whose spelling cannot be told in the line; write it as a string, or null"
+    return [(place.is_container(), several), (is_unsure, unsure)]
 
 
 def _repaired(line: Column) -> Column:

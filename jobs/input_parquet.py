@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +21,13 @@ from jobs.input_columns import (
     no_value,
     same_name,
 )
-from jobs.input_files import InputFiles, file_name, folder_value, readable
+from jobs.input_files import InputFiles, file_name, folder_value, name_some, readable
+from jobs.parquet_footers import NULL, read_schemas, spark_type
 from schemas.quoting import quote_name
-from udfs.file_kinds import kind_of
-from udfs.storage import open_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame, SparkSession
-
-FOOTERS_AT_A_TIME = 16
-NULL = "void"
 
 
 @dataclass(frozen=True)
@@ -54,12 +49,18 @@ def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) 
     is changed by it: integers of all sizes, strings of all kinds, null. Raises ValueError for other differences, for
     columns that no file has, and for files that are no Parquet.
     """
-    schemas = _read_schemas(files.taken)
+    schemas = read_schemas(files.taken)
     if schemas is None:
-        rows = spark.read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
-        return choose_columns(rows.parquet(*files.load_paths()), columns, file_name())
+        reader = spark.read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
+        table = reader.parquet(*files.load_paths())
+        return choose_columns(table, columns, file_name(table))
     keys = files.folder_keys()
     found = {name: _find(name, schemas, keys) for name in dict.fromkeys(columns.named())}
+    if without := [uri for uri in files.taken if uri not in found[columns.text]]:
+        raise ValueError(
+            f"{name_some(without)} has no column {columns.text!r}, which other files have; leave such files "
+            "out of --input"
+        )
     _check_types(columns, found)
     parts = []
     for group in _groups(files.taken, found):
@@ -69,33 +70,6 @@ def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) 
     for part in parts[1:]:
         documents = documents.unionByName(part)
     return documents
-
-
-def _read_schemas(uris: Sequence[str]) -> dict[str, pa.Schema] | None:
-    """Each file's columns as Arrow types, from its footer; None on a storage that PyArrow does not know."""
-    with ThreadPoolExecutor(FOOTERS_AT_A_TIME) as threads:
-        try:
-            return dict(zip(uris, threads.map(_read_schema, uris), strict=True))
-        except OSError:
-            return None
-
-
-def _read_schema(uri: str) -> pa.Schema:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with open_file(uri) as (file, size):
-        try:
-            return pq.ParquetFile(file).schema_arrow
-        except (pa.ArrowException, OSError) as error:
-            file.seek(0)
-            kind = kind_of(file.read(64))
-            is_other = kind is not None and not kind.startswith("a Parquet")
-            reason = "it has no bytes" if size == 0 else f"it is {kind}" if is_other else " ".join(str(error).split())
-            raise ValueError(
-                f"{printable(readable(uri), 300)} is no Parquet file that can be read: {printable(reason, 300)}; "
-                "nothing was written: download it again, or leave it out"
-            ) from error
 
 
 def _find(name: str, schemas: dict[str, pa.Schema], keys: Sequence[str]) -> dict[str, Field]:
@@ -123,45 +97,6 @@ def _field(name: str, schema: pa.Schema) -> Field | None:
             fields = list(field.type) if pa.types.is_struct(field.type) else []
         else:
             return Field(tuple(parts), field.type, spark_type(field.type))
-    return None
-
-
-def spark_type(arrow_type: Any) -> str | None:
-    """The SQL type as which Spark reads values of this type from Parquet; "void" for null, None where it cannot.
-
-    Dates and times of nanoseconds, for one, are none of Spark's.
-    """
-    import pyarrow as pa
-
-    types = pa.types
-    if types.is_dictionary(arrow_type):
-        return spark_type(arrow_type.value_type)
-    if isinstance(arrow_type, pa.BaseExtensionType):
-        return spark_type(arrow_type.storage_type)
-    simple: list[tuple[Any, str]] = [
-        (types.is_null, NULL),
-        (types.is_string, "string"),
-        (types.is_large_string, "string"),
-        (types.is_string_view, "string"),
-        (types.is_binary, "binary"),
-        (types.is_large_binary, "binary"),
-        (types.is_binary_view, "binary"),
-        (types.is_boolean, "boolean"),
-        (types.is_float32, "float"),
-        (types.is_float64, "double"),
-        (types.is_date, "date"),
-        (types.is_uint64, "decimal(20,0)"),
-        (types.is_uint32, "bigint"),
-        (types.is_int64, "bigint"),
-        (types.is_integer, "int"),
-    ]
-    for is_type, name in simple:
-        if is_type(arrow_type):
-            return name
-    if types.is_decimal(arrow_type) and arrow_type.precision <= 38:
-        return f"decimal({arrow_type.precision},{arrow_type.scale})"
-    if types.is_timestamp(arrow_type) and arrow_type.unit != "ns":
-        return "timestamp" if arrow_type.tz else "timestamp_ntz"
     return None
 
 
@@ -223,7 +158,8 @@ def _read_group(
     wanted = [(field.path, field.spark_type) for field in fields.values() if field and field.spark_type != NULL]
     # Named one by one, all other columns are left alone, whatever they hold.
     reader = spark.read.schema(_nested(wanted)).option("recursiveFileLookup", "true")
-    rows = reader.parquet(*paths).withColumn(FILE, file_name())
+    rows = reader.parquet(*paths)
+    rows = rows.withColumn(FILE, file_name(rows))
 
     def value(name: str) -> Column:
         field, key = fields[name], same_name(name, keys)
@@ -233,7 +169,8 @@ def _read_group(
             for step in field.path[1:]:
                 column = column.getField(step)
             of_file = column.cast("string")
-        return of_file if key is None else F.coalesce(of_file, folder_value(F.col(FILE), key))
+        # A folder says no document's text.
+        return of_file if key is None or name == columns.text else F.coalesce(of_file, folder_value(F.col(FILE), key))
 
     return input_rows(rows, columns, {name: value(name) for name in fields}, F.col(FILE))
 

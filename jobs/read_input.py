@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from pyspark.sql import functions as F
 
 from jobs.display import printable
 from jobs.hub_errors import hub_errors
-from jobs.input_columns import InputColumns, choose_columns, column_path, no_column
-from jobs.input_files import MAX_NAMED, InputFiles, choose_files, count_hidden, format_of_files, list_files, readable
+from jobs.input_checks import choose_files
+from jobs.input_columns import InputColumns, choose_columns, column_path, no_column, same_name
+from jobs.input_files import MAX_NAMED, InputFiles, count_hidden, format_of_files, list_files, readable
 from jobs.input_json_lines import NO_OBJECT, existing_keys, find_line, read_json_lines
 from jobs.input_parquet import read_parquet
 from jobs.input_text import read_text_files
@@ -63,19 +65,19 @@ class Input:
         """Raise ValueError where there are problems; first: the least of them, a row of PROBLEM's fields."""
         if not num_problems:
             return
-        kind = kind_of(bytes(first["start"])) if first["start"] else None
-        file = printable(first["file"], 300)
+        file, what = printable(first["file"], 300), first["what"]
         if self.file_format != "jsonl":
-            raise ValueError(f"{file} {first['what']}; nothing was written{_and_others(num_problems)}")
-        if kind is not None and first["what"] == NO_OBJECT:
+            raise ValueError(f"{file} {what}; nothing was written{_and_others(num_problems)}")
+        number = find_line(self.spark, first["file"], self.columns) or 0
+        kind = kind_of(bytes(first["start"])) if first["start"] else None
+        if kind is not None and what == NO_OBJECT and number == 1:
             raise ValueError(f"{file} is no JSON lines, but {kind}; nothing was written")
-        number = find_line(self.spark, first["file"], self.columns)
-        start = bytes(first["start"]).decode("utf-8", "replace")
-        is_list = first["what"] == NO_OBJECT and start.lstrip("\ufeff \t").startswith("[")
+        start = bytes(first["start"] or b"").decode("utf-8", "replace")
+        is_list = what == NO_OBJECT and start.lstrip("\ufeff \t").startswith("[")
         how = "one object a line is needed: jq -c '.[]'" if is_list else "correct them, or leave them out"
         raise ValueError(
-            f"{num_problems:,} of {num_read:,} lines cannot be read; the first, line {number:,} of {file}, "
-            f"{first['what']}: it starts with {printable(start, 60)!r}; nothing was written: {how}"
+            f"{num_problems:,} of {num_read:,} lines cannot be read; the first, line {number:,} of {file}, {what}: it "
+            f"starts with {printable(start, 60)!r}; nothing was written: {how}"
         )
 
     def require_columns(self, has: Mapping[str, bool]) -> None:
@@ -83,6 +85,8 @@ class Input:
         if self.file_format != "jsonl" or self.files is None:
             return
         for name in self.columns.named():
+            if same_name(name, self.files.folder_keys()) is not None:
+                continue
             if not has[name] and name not in (keys := existing_keys(self.spark, self.files)):
                 *parents, last = column_path(name)
                 if last not in (existing_keys(self.spark, self.files, parents) if parents else ()):
@@ -121,4 +125,11 @@ def _and_others(num_problems: int) -> str:
 def _is_delta_table(spark: SparkSession, path: str) -> bool:
     if os.path.exists(path):
         return os.path.isdir(f"{path}/_delta_log")
-    return "*" not in path and find_table(spark, quote_table_name(path)) is not None
+    if re.search(r"[*?{\[]", path):
+        return False
+    try:
+        table = quote_table_name(path)
+    except ValueError:
+        # No table has such a name; a file may.
+        return False
+    return find_table(spark, table) is not None

@@ -40,23 +40,23 @@ def why_broken(name: str, stream: BinaryIO, size: int) -> str | None:
 
 
 def _why_zstd_broken(stream: BinaryIO, size: int) -> str | None:
-    num_frames = position = 0
-    table_frames: int | None = None
+    num_frames = since_table = position = 0
     try:
         while position < size:
             length, in_table = _frame(stream)
             position += length
-            if in_table is None:
-                num_frames += 1
-            elif in_table >= 0:
-                table_frames = in_table
+            num_frames += in_table is None
+            since_table += 1
+            if in_table is not None and in_table >= 0:
+                # Of files put behind one another, each has its own. Frames to skip may be listed or not.
+                if in_table > since_table - 1:
+                    return f"it has {since_table - 1:,} frames before a seek table that lists {in_table:,}"
+                since_table = 0
     except _Cut as cut:
         return (
             f"{cut} in frame {num_frames + 1:,}; {num_frames:,} frames before it, the first {position:,} of {size:,} "
             "bytes, are whole"
         )
-    if table_frames is not None and table_frames != num_frames:
-        return f"it has {num_frames:,} frames, but its seek table lists {table_frames:,}"
     return None
 
 

@@ -30,12 +30,14 @@ BEGINNINGS: dict[bytes, str] = {
     b"ARROW1\x00\x00": "an Arrow file",
 }
 HTML = ("<!doctype html", "<html", "<head")
-# Without a mark, what is certain: ASCII with nothing but zero bytes between its letters.
+# In hexadecimal, but for a byte of zero.
+_LETTER = "(?:[1-9A-F][0-9A-F]|0[1-9A-F])"
+# Without a mark, what is certain: Latin letters with nothing but zero bytes between them.
 UNMARKED = {
-    "UTF-32LE": r"^(?:[0-7][0-9A-F]000000){2,}$",
-    "UTF-32BE": r"^(?:000000[0-7][0-9A-F]){2,}$",
-    "UTF-16LE": r"^(?:[0-7][0-9A-F]00){2,}$",
-    "UTF-16BE": r"^(?:00[0-7][0-9A-F]){2,}$",
+    "UTF-32LE": rf"^(?:{_LETTER}000000){{2,}}$",
+    "UTF-32BE": rf"^(?:000000{_LETTER}){{2,}}$",
+    "UTF-16LE": rf"^(?:{_LETTER}00){{2,}}$",
+    "UTF-16BE": rf"^(?:00{_LETTER}){{2,}}$",
 }
 
 

@@ -158,6 +158,12 @@ def test_what_was_not_read_and_what_stops_an_ingest_is_said_whatever_the_limit(s
     commits = num_commits(spark, namespace)
     with pytest.raises(ValueError, match=r"1 of . lines cannot be read; the first, line 2 of .*b\.jsonl, has a number"):
         run(spark, namespace, str(folder), format="jsonl", doc_id_column="id", limit=1)
+    assert run(spark, f"{namespace}-2", str(folder / "a.jsonl"), limit=1)["num_read"] == 1
     with pytest.raises(ValueError, match=r"no column 'lang'; it has: id, text"):
         run(spark, namespace, str(folder / "a.jsonl"), doc_id_column="id", domain_column="lang")
     assert num_commits(spark, namespace) == commits
+
+
+def test_a_limit_counts_documents_not_copies_of_them(spark, namespace, tmp_path):
+    path = write_lines(tmp_path / "docs.jsonl", *[{"text": text} for text in ["same"] * 5 + list("abcde")])
+    assert run(spark, namespace, path, limit=6)["num_new"] == 6

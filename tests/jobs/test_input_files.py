@@ -112,9 +112,16 @@ def test_a_broken_file_among_many_is_named_with_how_far_it_is_good(spark, tmp_pa
         read_documents(spark, str(tmp_path), "text", InputColumns(fixed_domain="d"))
 
 
-@pytest.mark.parametrize("name", ["a.jsonl.xz", "a.jsonl.zip", "a.tar.gz", "a.tgz", "a.jsonl.lz4", "a.jsonl.snappy"])
-def test_archives_and_other_compressions_are_refused_by_name(spark, tmp_path, name):
+@pytest.mark.parametrize("name", ["a.jsonl.xz", "a.jsonl.zip", "a.jsonl.lz4", "a.jsonl.snappy"])
+def test_documents_in_other_compressions_are_refused_by_name_and_archives_beside_them_are_not_read(
+    spark, tmp_path, name
+):
     (tmp_path / "good.jsonl").write_bytes(LINES[0])
+    for other in ("images.zip", "b.tar.gz"):
+        (tmp_path / other).write_bytes(b"whatever")
+    assert read_documents(spark, str(tmp_path), "jsonl", InputColumns(fixed_domain="d")).count() == 1
+    with pytest.raises(ValueError, match=r"images\.zip: archives, and files compressed otherwise"):
+        read_documents(spark, str(tmp_path), "text", InputColumns(fixed_domain="d"))
     (tmp_path / name).write_bytes(b"whatever")
     with pytest.raises(ValueError, match=f"{name}: archives, and files compressed otherwise"):
         read_documents(spark, str(tmp_path), "jsonl", InputColumns(fixed_domain="d"))
@@ -133,8 +140,45 @@ def test_archives_and_other_compressions_are_refused_by_name(spark, tmp_path, na
 def test_a_folder_whose_files_alone_are_not_what_it_holds_is_refused(spark, tmp_path, name, words):
     write(tmp_path / "part-1.parquet", "parquet", "perhaps deleted")
     write(tmp_path / name, "text", "{}")
-    with pytest.raises(ValueError, match=f"has a .*{words}"):
-        read_documents(spark, str(tmp_path), "parquet", InputColumns(fixed_domain="d"))
+    (tmp_path / "lang=en").mkdir()
+    write(tmp_path / "lang=en" / "part-2.parquet", "parquet", "perhaps deleted, too")
+    # From above, from below, and by a pattern.
+    for path in (tmp_path.parent, tmp_path / "lang=en", tmp_path / "*.parquet"):
+        with pytest.raises(ValueError, match=f"has a .*{words}"):
+            read_documents(spark, str(path), "parquet", InputColumns(fixed_domain="d"))
+
+
+def test_links_that_lead_nowhere_or_in_circles_are_refused(spark, tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(LINES[0])
+    for name, to, words in (
+        ("b.jsonl", "/nonexistent", "what is not there"),
+        ("self", ".", "a folder that it lies in"),
+    ):
+        (tmp_path / name).symlink_to(to)
+        with pytest.raises(ValueError, match=f"{name} is a link to {words}"):
+            read_documents(spark, str(tmp_path), "jsonl", InputColumns(fixed_domain="d"))
+        (tmp_path / name).unlink()
+
+
+def test_files_that_spark_lists_and_does_not_read_are_no_documents(spark, tmp_path):
+    for name in ("a.txt", "_metadata.txt", "_metadata", "_common_metadata"):
+        (tmp_path / name).write_text(name)
+    assert detect_format(spark, str(tmp_path)) == "text"
+    found = read_documents(spark, str(tmp_path), "text", InputColumns(fixed_domain="d"))
+    assert [row["text"] for row in found.collect()] == ["a.txt"]
+
+
+def test_a_folder_says_no_documents_text_and_values_that_are_no_utf_8_stay_as_they_are(spark, tmp_path):
+    path = tmp_path / "new\nline" / "text=raw" / "lang=%E4" / "x.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"text": null}\n{"text": "own"}\n')
+    found = read_documents(spark, str(tmp_path), "jsonl", InputColumns(domain="lang")).collect()
+    assert {(row["text"], row["domain"]) for row in found} == {(None, "%E4"), ("own", "%E4")}
+
+
+def test_a_column_that_only_folders_name_may_be_null_everywhere(spark, tmp_path):
+    write(tmp_path / "lang=__HIVE_DEFAULT_PARTITION__" / "x.jsonl", "jsonl", "text")
+    assert domains(spark, tmp_path, "jsonl", "lang") == {"text": None}
 
 
 def test_names_in_capitals_are_read_by_their_format(spark, tmp_path):

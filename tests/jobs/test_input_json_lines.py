@@ -70,6 +70,7 @@ def test_a_string_that_looks_like_something_else_is_a_string(spark, tmp_path):
         ("17", "a number"),
         ("-0.5e1", "a number"),
         ("1e400", "a number"),
+        ("NaN", "a number"),
     ],
 )
 def test_a_text_that_is_no_string_is_refused_with_the_number_of_its_line(spark, tmp_path, value, kind):
@@ -93,6 +94,36 @@ def test_an_id_or_domain_must_be_one_value(spark, tmp_path, value):
         read(spark, tmp_path / "x.jsonl", f'{{"text": "a", "k": {value}}}', doc_id="k")
 
 
+@pytest.mark.parametrize("value", ["NaN", "-Infinity"])
+def test_an_id_that_is_no_number_of_json_is_refused_and_does_not_matter_where_nobody_asks(spark, tmp_path, value):
+    line = f'{{"text": "a", "k": {value}}}'
+    assert read(spark, tmp_path / "x.jsonl", line) == [(None, "d", "a")]
+    with pytest.raises(ValueError, match=r"line 1 of .* has a number as 'k' whose spelling cannot be told"):
+        read(spark, tmp_path / "x.jsonl", line, doc_id="k")
+
+
+@pytest.mark.parametrize(
+    "line", ['{"text": "x"}],[{"text": "y"}', '{"text": "z"}] garbage }', '{"text": "a"},{}', '{"text": "a"}}']
+)
+def test_what_follows_an_object_is_not_passed_over(spark, tmp_path, line):
+    with pytest.raises(
+        ValueError, match=r"1 of 2 lines cannot be read; the first, line 2 of .*, is not one JSON object"
+    ):
+        read(spark, tmp_path / "x.jsonl", '{"text": "good"}', line)
+
+
+def test_long_numbers_escaped_keys_and_names_in_other_capitals_stand_in_nobodys_way(spark, tmp_path):
+    line = '{"text": "a", "long": ' + "7" * 3000 + ', "\\u00e9": 1.50, "Text": 1.0}'
+    assert read(spark, tmp_path / "x.jsonl", line, doc_id="é") == [("1.50", "d", "a")]
+    assert read(spark, tmp_path / "x.jsonl", '{"a.b": "dotted", "a": {"b": 5}}', text="a.b") == [(None, "d", "dotted")]
+
+
+def test_half_a_surrogate_pair_behind_an_escaped_one_is_repaired(spark, tmp_path):
+    assert (
+        read(spark, tmp_path / "x.jsonl", r'{"text": "\\ud83d\ude00 \ud83d\ude00"}')[0][2] == "\\ud83d\ufffd \U0001f600"
+    )
+
+
 def test_the_number_of_a_line_is_right_in_a_file_that_is_read_in_blocks(spark, tmp_path):
     path = tmp_path / "x.jsonl"
     lines = [json.dumps({"text": "x" * (n % 700)}) for n in range(5000)]
@@ -109,7 +140,7 @@ def test_fields_of_objects_are_named_by_their_path_and_a_dot_in_a_name_goes_firs
     lines = [
         '{"text": "a", "meta": {"set": "Wiki", "deep": {"er": 1.50}}}',
         '{"text": "b", "meta": {"set": "Books"}, "meta.set": "dot"}',
-        '{"text": "c", "meta": "no object"}',
+        '{"text": "c", "meta": "{\\"set\\": \\"a string\\"}"}',
         '{"text": "d"}',
         '{"text": "e", "meta": {"set": null}}',
     ]
@@ -132,6 +163,9 @@ def test_a_file_that_is_no_json_lines_is_named_with_what_it_is(spark, tmp_path):
         b"<!doctype html>\n<html></html>\n": "an HTML page",
         b"\x1f\x8b\x08\x00\x00\x00": "compressed by gzip",
     }
+    path.write_bytes(b'{"text": "a"}\n<html>\n')
+    with pytest.raises(ValueError, match=r"line 2 of .*, is not one JSON object: it starts with '<html>'"):
+        read_documents(spark, str(path), "jsonl", InputColumns(fixed_domain="d"))
     for content, kind in kinds.items():
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"x\.jsonl is no JSON lines, but .*{kind}"):

@@ -125,3 +125,27 @@ def test_a_file_that_is_no_parquet_is_named_with_what_it_is(spark, tmp_path, con
     (tmp_path / "in" / "bad.parquet").write_bytes(content)
     with pytest.raises(ValueError, match=rf"bad\.parquet is no Parquet file that can be read: .*{reason}"):
         rows(spark, tmp_path / "in")
+
+
+def test_columns_that_have_the_names_of_sparks_own_are_columns(spark, tmp_path):
+    meta = pa.array([{"file_path": "evil", "lang": "de"}])
+    write(tmp_path / "x.parquet", text=["a"], _metadata=meta, __file=["v"])
+    named = InputColumns(doc_id="__file", domain="_metadata.lang")
+    row = read_documents(spark, str(tmp_path / "x.parquet"), "parquet", named).collect()[0]
+    assert (row["doc_id"], row["domain"], row["source"]) == ("v", "de", str(tmp_path / "x.parquet"))
+
+
+def test_a_file_without_the_text_is_named_where_others_have_it(spark, tmp_path):
+    write(tmp_path / "in" / "text.parquet", text=["a"])
+    write(tmp_path / "in" / "stats.parquet", n=[1])
+    with pytest.raises(ValueError, match=r"stats\.parquet has no column 'text', which other files have"):
+        rows(spark, tmp_path / "in")
+
+
+def test_times_as_older_spark_writes_them_are_one_value(spark, tmp_path):
+    pq.write_table(
+        pa.table({"text": ["a"], "t": pa.array([datetime.datetime(2024, 1, 2)])}),
+        tmp_path / "x.parquet",
+        use_deprecated_int96_timestamps=True,
+    )
+    assert rows(spark, tmp_path / "x.parquet", domain="t") == [(None, "2024-01-02 00:00:00", "a")]

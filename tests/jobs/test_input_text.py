@@ -13,13 +13,18 @@ NO_TEXT = {
     "utf-16": ("Grüße aus 東京".encode("utf-16"), "UTF-16 text"),
     "utf-16-be-marked": ("\ufeffGrüße".encode("utf-16-be"), "UTF-16 text"),
     "utf-16-unmarked": ("plain letters".encode("utf-16-le"), "UTF-16LE text without"),
-    "utf-16-cyrillic": (("не только латиница, и пробелы " * 20).encode("utf-16-le"), "many of its bytes are zero"),
+    "utf-16-cyrillic": (
+        ("не только латиница, и пробелы " * 20).encode("utf-16-le"),
+        "a binary file, or text of another encoding",
+    ),
+    "utf-16-cyrillic-be": ("Привет, это текст".encode("utf-16-be"), "a binary file, or text of another encoding"),
+    "utf-16-latin": ("déjà vu".encode("utf-16-le"), "UTF-16LE text without"),
     "utf-32": ("Grüße".encode("utf-32"), "UTF-32 text"),
     "utf-32-unmarked": ("plain letters".encode("utf-32-be"), "UTF-32BE text without"),
     "zipped": (gzip.compress(b"text"), "compressed by gzip"),
     "pdf": (b"%PDF-1.7\n%\xe2\xe3", "a PDF"),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
-    "binary": (bytes(range(7)) + b"\0\0\0\1" * 50, "many of its bytes are zero"),
+    "binary": (bytes(range(7)) + b"\0\0\0\1" * 50, "a binary file, or text of another encoding"),
 }
 
 
@@ -38,6 +43,7 @@ def test_text_with_a_mark_a_few_zero_bytes_or_markup_is_a_document_without_the_m
         "inside.txt": "a mark \ufeff inside",
         "zeros.txt": "a\0b\0 and much more that is no zero",
         "page.html.txt": "<html>a page is text</html>",
+        "gguf.txt": "GGUF is a format, and so are BZh and %PDF-",
         "mention.txt": "version https://example.org",
     }
     for name, text in contents.items():
