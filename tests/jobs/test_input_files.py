@@ -138,12 +138,12 @@ def test_documents_in_other_compressions_are_refused_by_name_and_archives_beside
     ],
 )
 def test_a_folder_whose_files_alone_are_not_what_it_holds_is_refused(spark, tmp_path, name, words):
-    write(tmp_path / "part-1.parquet", "parquet", "perhaps deleted")
-    write(tmp_path / name, "text", "{}")
-    (tmp_path / "lang=en").mkdir()
-    write(tmp_path / "lang=en" / "part-2.parquet", "parquet", "perhaps deleted, too")
+    table = tmp_path / "above" / "table"
+    write(table / "part-1.parquet", "parquet", "perhaps deleted")
+    write(table / name, "text", "{}")
+    write(table / "lang=en" / "part-2.parquet", "parquet", "perhaps deleted, too")
     # From above, from below, and by a pattern.
-    for path in (tmp_path.parent, tmp_path / "lang=en", tmp_path / "*.parquet"):
+    for path in (table, table.parent, table / "lang=en", table / "*.parquet"):
         with pytest.raises(ValueError, match=f"has a .*{words}"):
             read_documents(spark, str(path), "parquet", InputColumns(fixed_domain="d"))
 
