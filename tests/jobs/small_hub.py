@@ -31,7 +31,8 @@ class Repo:
     messages: list[str] = field(default_factory=list)
 
     def commit(self, files: dict[str, bytes], message: str = "files") -> str:
-        sha = hashlib.sha1(repr((len(self.commits), sorted(files))).encode()).hexdigest()
+        # As a hub: of the contents too, since clients keep what they have seen of a commit.
+        sha = hashlib.sha1(repr((len(self.commits), sorted(files.items()))).encode()).hexdigest()
         self.commits[sha] = files
         self.refs["main"] = sha
         self.messages.append(message)
