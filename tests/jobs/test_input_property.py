@@ -140,7 +140,7 @@ def check(spark: Any, root: Path, files: list[File], file_format: str) -> None:
     assert sorted(((row["doc_id"], row["domain"], row["text"]) for row in found), key=str) == expected(files)
 
 
-EXAMPLES = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @EXAMPLES
