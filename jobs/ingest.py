@@ -86,9 +86,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
     unique, and ids that corpus holds with another text.
     """
-    from jobs.find_input import find_input
     from jobs.ingest_report import describe, ingest_result
-    from jobs.input_columns import InputColumns
     from jobs.kept import computed_once
     from jobs.statements import run_statement
     from jobs.tables import Namespace
@@ -98,18 +96,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     namespace = Namespace.parse(settings.namespace)
     if not settings.dry_run:
         namespace.create(spark, corpus.TABLE)
-    columns = InputColumns(
-        settings.text_column, settings.doc_id_column, settings.domain_column, settings.source_column, settings.domain
-    )
-    found = find_input(
-        spark,
-        settings.input,
-        settings.format,
-        columns,
-        subset=settings.subset,
-        split=settings.split,
-        limit=settings.limit,
-    )
+    found = _find(settings, spark)
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
     documents = run_statement(spark, "ingest_documents", values, documents=found.documents)
     if settings.limit and found.hub is None:
@@ -127,6 +114,24 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     result = ingest_result(settings, found.file_format, domains) | found.about()
     print(json.dumps(result) if settings.json_output else describe(result))
     return result
+
+
+def _find(settings: IngestSettings, spark: SparkSession) -> Input:
+    from jobs.find_input import find_input
+    from jobs.input_columns import InputColumns
+
+    columns = InputColumns(
+        settings.text_column, settings.doc_id_column, settings.domain_column, settings.source_column, settings.domain
+    )
+    return find_input(
+        spark,
+        settings.input,
+        settings.format,
+        columns,
+        subset=settings.subset,
+        split=settings.split,
+        limit=settings.limit,
+    )
 
 
 def _first(found: Input, documents: DataFrame, limit: int, *, each_text_once: bool) -> DataFrame:
