@@ -13,11 +13,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from transformers.utils.hub import cached_file
 
+from udfs.file_kinds import HTML, LFS
 from udfs.loading import as_value_error, quiet_transformers, unloadable
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-LFS = b"version https://git-lfs"
-WEB_PAGE = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")
+WEB_PAGE = (*(word.encode() for word in HTML), b"<!doctype", b"<?xml", b"<!--")
 
 
 @dataclass(frozen=True)
