@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.hub_datasets import HubFiles, HubInput, find_files, first_rows, parse_hub_input, read_hub
+from jobs.hub_errors import hub_errors
 from jobs.read_input import Input, detect_format, read_input
 
 if TYPE_CHECKING:
@@ -47,12 +49,18 @@ def _hub_input(
     import pyspark_huggingface  # noqa: F401
     from huggingface_hub import constants
 
-    if not constants.is_offline_mode():
-        hub: HubFiles = find_files(hub_input, subset, split)
-        documents = read_hub(spark, hub, columns, limit)
-        return Input(spark, path, hub.kind, columns, documents, hub=hub)
     from jobs.hub_cache import find_cached_files, read_cached_files
+    from jobs.hub_lines import read_hub_lines
 
-    hub = find_cached_files(hub_input, subset, split)
-    found = read_cached_files(spark, hub, columns)
-    return Input(spark, path, hub.kind, columns, first_rows(found.documents, limit), found.files, hub)
+    is_offline = constants.is_offline_mode()
+    hub: HubFiles = (find_cached_files if is_offline else find_files)(hub_input, subset, split)
+    if hub.kind == "jsonl":
+        with hub_errors(hub_input):
+            lines = read_hub_lines(spark, hub.files)
+        documents = hub.with_source(lines.documents(columns), columns)
+        # Which columns there are is asked of no more lines than the limit.
+        lines = replace(lines, lines=first_rows(lines.lines, limit))
+        return Input(path, hub.kind, columns, first_rows(documents, limit), lines=lines, hub=hub)
+    if is_offline:
+        return replace(read_cached_files(spark, hub, columns, limit), hub=hub)
+    return Input(path, hub.kind, columns, read_hub(spark, hub, columns, limit), hub=hub)

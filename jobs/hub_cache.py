@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from jobs.hub_datasets import DEFAULT_SPLIT, HubFiles, HubInput, require_split
+from pyspark.sql import DataFrame
+
+from jobs.hub_datasets import DEFAULT_SPLIT, HubFiles, HubInput, first_rows, require_split
 from jobs.hub_errors import explain_subset, hub_errors
 from jobs.input_files import common_format
 from jobs.read_input import Input, read_input
@@ -77,17 +80,37 @@ def _format(hub_input: HubInput, files: list[str]) -> str:
     return found
 
 
-def read_cached_files(spark: SparkSession, found: HubFiles, columns: InputColumns) -> Input:
-    """The files' documents, as read_input has them. Spark's data source asks a hub before it reads any."""
-    from pyspark.sql import functions as F
+def read_cached_files(spark: SparkSession, found: HubFiles, columns: InputColumns, limit: int | None) -> Input:
+    """The files' documents, as read_input has them; with limit, the first of the split.
 
-    root = os.path.commonpath([os.path.dirname(file) for file in found.files])
-    names = [_escaped(os.path.relpath(file, root)) for file in found.files]
-    path = found.files[0] if len(names) == 1 else f"{_escaped(root)}/{{{','.join(names)}}}"
-    read = read_input(spark, path, found.kind, columns)
-    if columns.source:
-        return read
-    return replace(read, documents=read.documents.withColumn("source", F.lit(found.source)))
+    Spark's data source asks a hub before it reads any.
+    """
+    if limit is None:
+        read = _read(spark, found, found.files, columns)
+        return replace(read, documents=found.with_source(read.documents, columns))
+    # Spark reads the largest files first, and the first documents are those of the first files.
+    reads = [_read(spark, found, [file], columns) for file in _first_files(found, limit)]
+    documents = reduce(DataFrame.union, [read.documents for read in reads])
+    return replace(reads[0], documents=found.with_source(first_rows(documents, limit), columns))
+
+
+def _first_files(found: HubFiles, limit: int) -> list[str]:
+    """The first of the files that hold so many documents."""
+    import pyarrow.parquet as pq
+
+    num_documents = 0
+    for count, file in enumerate(found.files, start=1):
+        num_documents += pq.read_metadata(file).num_rows if found.kind == "parquet" else 1
+        if num_documents >= limit:
+            return found.files[:count]
+    return found.files
+
+
+def _read(spark: SparkSession, found: HubFiles, files: list[str], columns: InputColumns) -> Input:
+    root = os.path.commonpath([os.path.dirname(file) for file in files])
+    names = [_escaped(os.path.relpath(file, root)) for file in files]
+    path = files[0] if len(names) == 1 else f"{_escaped(root)}/{{{','.join(names)}}}"
+    return read_input(spark, path, found.kind, columns)
 
 
 def _escaped(path: str) -> str:

@@ -40,8 +40,8 @@ class HubInput:
 class HubFiles:
     """What was found: the commit, and the split's files in the dataset's order, as URIs or paths of this machine.
 
-    kind: what reads them (parquet, json, ...); columns: their names, empty where only reading shows them; subset: None
-    where the dataset has one alone.
+    kind: what they are (parquet, jsonl, text, csv, ...); columns: their names, empty where only reading shows them;
+    subset: None where the dataset has one alone.
     """
 
     hub_input: HubInput
@@ -57,6 +57,12 @@ class HubFiles:
         """Where a document is from, so that it can be found again: the dataset at the commit."""
         path = f"/{self.hub_input.path}" if self.hub_input.path else ""
         return f"hf://datasets/{self.hub_input.repo_id}@{self.commit}{path}"
+
+    def with_source(self, documents: DataFrame, columns: InputColumns) -> DataFrame:
+        """The documents, from the dataset rather than from a file of it, unless a column says where they are from."""
+        from pyspark.sql import functions as F
+
+        return documents if columns.source else documents.withColumn("source", F.lit(self.source))
 
 
 def parse_hub_input(text: str) -> HubInput | None:
@@ -94,7 +100,8 @@ def find_files(hub_input: HubInput, subset: str | None, split: str | None) -> Hu
     data_files = builder.config.data_files or {}
     require_split(hub_input, split, subset, list(data_files))
     files = [str(file) for file in data_files[split]]
-    kind = builder.__module__.rsplit(".", 1)[-1]
+    module = builder.__module__.rsplit(".", 1)[-1]
+    kind = "jsonl" if module == "json" else module
     with hub_errors(hub_input):
         columns = _column_names(builder, kind, files)
     return HubFiles(hub_input, commit, subset, split, kind, files, columns)
@@ -202,6 +209,9 @@ def _options(found: HubFiles, columns: InputColumns) -> dict[str, str]:
         files = [file.removeprefix(prefix) for file in found.files]
         options["data_files"] = repr({found.split: files})
     wanted = {_top_level(name, found.columns) for name in columns.named()}
+    if found.kind == "text":
+        # As of files: one document per file, where the client's default is one per line.
+        options["sample_by"] = "document"
     # Where one is not there, all are read: the schema that the message lists, and no rows.
     if found.kind == "parquet" and None not in wanted:
         options["columns"] = repr([name for name in found.columns if name in wanted])

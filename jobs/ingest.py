@@ -107,7 +107,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
     with found.errors():
         domains = run_statement(spark, "ingest_summary", compared=compared).collect()
-        _require_readable(found, domains)
+    _require_readable(found, domains)
     _require_ids(settings, compared, domains)
     if not settings.dry_run:
         _write(settings, spark, namespace, documents, existing)

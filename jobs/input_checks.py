@@ -55,7 +55,7 @@ def choose_files(spark: SparkSession, path: str, file_format: str) -> InputFiles
     _refuse_unfinished(uris)
     named = [uri for uri in uris if FORMAT_OF_EXTENSION.get(extension(uri)) == file_format]
     taken = uris if file_format == "text" or not named else named
-    _refuse_other_compression(uris, taken, file_format)
+    refuse_other_compression(uris, taken, file_format)
     others = sorted(set(uris) - set(taken))
     num_unchecked = 0 if file_format == "parquet" else _refuse_broken(spark, taken)
     return InputFiles(path, tuple(taken), tuple(others), num_unchecked)
@@ -87,7 +87,7 @@ def _refuse_broken_links(path: str) -> None:
                     raise ValueError(f"{printable(link, 300)} is a link to a folder that it lies in; remove it")
 
 
-def _refuse_other_compression(uris: Sequence[str], taken: Sequence[str], file_format: str) -> None:
+def refuse_other_compression(uris: Sequence[str], taken: Sequence[str], file_format: str) -> None:
     """Raise ValueError for files that would be read as they stand, or that hold what is read, compressed otherwise."""
     found = []
     for uri in uris:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as js
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,52 +35,79 @@ BOM = "\ufeff"
 SPACES = " \t\r"
 
 
-def read_json_lines(spark: SparkSession, files: InputFiles, columns: InputColumns) -> DataFrame:
-    """The documents of each line: see input_rows. A line that cannot be read has a problem; an empty one is none."""
-    lines = spark.read.option("recursiveFileLookup", "true").text(files.load_paths())
-    parsed = _with_numbers(_parsed(lines, columns).where("not is_blank"), columns)
-    # A folder says no document's text.
-    keys = files.folder_keys()
-    values = {name: _value(name, () if name == columns.text else keys) for name in dict.fromkeys(columns.named())}
-    parsed = parsed.withColumn("what", _what_is_wrong(columns))
-    start = F.substring(F.col("value").cast("binary"), 1, SHOWN_BYTES)
-    problem = F.when(
-        F.col("what").isNotNull(), F.struct(F.col(FILE).alias("file"), "block", "line", "what", start.alias("start"))
-    )
-    return input_rows(parsed, columns, values, F.col(FILE), F.col("was_repaired"), problem)
+@dataclass(frozen=True)
+class JsonLines:
+    """The lines of all files (value, FILE, block, line), and how the lines of one of them are read for themselves.
 
+    block, line: of the lines of a block (all of a small file, or a part of a large one), the order. folder_keys: the
+    keys of the key=value folders that the files lie in.
+    """
 
-def find_line(spark: SparkSession, file: str, columns: InputColumns) -> int | None:
-    """The number of the file's first line that has a problem, from 1; None where none has. Reads the file once."""
-    lines = spark.read.text(escape_globs(file))
-    is_wrong = ~F.col("is_blank") & _what_is_wrong(columns).isNotNull()
-    # A large file is read in blocks, of which the lines of each are numbered by themselves.
-    blocks = (
-        _with_numbers(_parsed(lines, columns), columns)
-        .groupBy("block")
-        .agg(
-            F.min("line").alias("first"),
-            F.count("*").alias("num_lines"),
-            F.min(F.when(is_wrong, F.col("line"))).alias("bad"),
+    lines: DataFrame
+    of_file: Callable[[str], DataFrame]
+    folder_keys: Sequence[str] = ()
+
+    def documents(self, columns: InputColumns) -> DataFrame:
+        """Each line's document: see input_rows. A line that cannot be read has a problem; an empty one is none."""
+        parsed = _with_numbers(_parsed(self.lines, columns).where("not is_blank"), columns)
+        # A folder says no document's text.
+        keys = {name: () if name == columns.text else self.folder_keys for name in columns.named()}
+        values = {name: _value(name, folder_keys) for name, folder_keys in keys.items()}
+        parsed = parsed.withColumn("what", _what_is_wrong(columns))
+        start = F.substring(F.col("value").cast("binary"), 1, SHOWN_BYTES)
+        problem = F.when(
+            F.col("what").isNotNull(),
+            F.struct(F.col(FILE).alias("file"), "block", "line", "what", start.alias("start")),
         )
-        .collect()
+        return input_rows(parsed, columns, values, F.col(FILE), F.col("was_repaired"), problem)
+
+    def find_line(self, file: str, columns: InputColumns) -> int | None:
+        """The number of the file's first line that has a problem, from 1; None where none has. Reads the file once."""
+        is_wrong = ~F.col("is_blank") & _what_is_wrong(columns).isNotNull()
+        # A large file is read in blocks, of which the lines of each are numbered by themselves.
+        blocks = (
+            _with_numbers(_parsed(self.of_file(file), columns), columns)
+            .groupBy("block")
+            .agg(
+                F.min("line").alias("first"),
+                F.count("*").alias("num_lines"),
+                F.min(F.when(is_wrong, F.col("line"))).alias("bad"),
+            )
+            .collect()
+        )
+        before = 0
+        for row in sorted(blocks, key=lambda row: row["block"]):
+            if row["bad"] is not None:
+                return int(before + row["bad"] - row["first"] + 1)
+            before += row["num_lines"]
+        return None
+
+    def existing_keys(self, parents: Sequence[str] = ()) -> list[str]:
+        """The keys of the lines' objects, in order; or of the objects in these that the parents lead to."""
+        inner = _repaired(F.col("value"))
+        for parent in parents:
+            inner = _in_object(inner, parent)
+        keys = self.lines.select(F.explode(F.json_object_keys(inner)).alias("key")).distinct().limit(1000).collect()
+        return sorted(row["key"] for row in keys)
+
+
+def read_json_lines(spark: SparkSession, files: InputFiles) -> JsonLines:
+    """The lines of the files, as Spark's text source reads them."""
+    return JsonLines(
+        _text_lines(spark, files.load_paths()),
+        lambda file: _text_lines(spark, [escape_globs(file)]),
+        files.folder_keys(),
     )
-    before = 0
-    for row in sorted(blocks, key=lambda row: row["block"]):
-        if row["bad"] is not None:
-            return int(before + row["bad"] - row["first"] + 1)
-        before += row["num_lines"]
-    return None
 
 
-def existing_keys(spark: SparkSession, files: InputFiles, parents: Sequence[str] = ()) -> list[str]:
-    """The keys of the lines' objects, in order; or of the objects in these that the parents lead to."""
-    lines = spark.read.option("recursiveFileLookup", "true").text(files.load_paths())
-    inner = _repaired(F.col("value"))
-    for parent in parents:
-        inner = _in_object(inner, parent)
-    keys = lines.select(F.explode(F.json_object_keys(inner)).alias("key")).distinct().limit(1000).collect()
-    return sorted(row["key"] for row in keys)
+def _text_lines(spark: SparkSession, paths: list[str]) -> DataFrame:
+    lines = spark.read.option("recursiveFileLookup", "true").text(paths)
+    return lines.select(
+        "value",
+        file_name(lines).alias(FILE),
+        F.col("_metadata.file_block_start").alias("block"),
+        F.monotonically_increasing_id().alias("line"),
+    )
 
 
 def _parsed(lines: DataFrame, columns: InputColumns) -> DataFrame:
@@ -96,9 +123,9 @@ def _parsed(lines: DataFrame, columns: InputColumns) -> DataFrame:
         lines.select(
             "value",
             line.alias("json"),
-            file_name(lines).alias(FILE),
-            F.col("_metadata.file_block_start").alias("block"),
-            F.monotonically_increasing_id().alias("line"),
+            FILE,
+            "block",
+            "line",
             (_repaired(F.col("value")) != F.col("value")).alias("was_repaired"),
         )
         .withColumn("objects", objects)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from jobs.hub_errors import hub_errors
 from jobs.input_checks import choose_files
 from jobs.input_columns import InputColumns, choose_columns, column_path, no_column, same_name
 from jobs.input_files import MAX_NAMED, InputFiles, count_hidden, format_of_files, list_files, readable
-from jobs.input_json_lines import NO_OBJECT, existing_keys, find_line, read_json_lines
+from jobs.input_json_lines import NO_OBJECT, JsonLines, read_json_lines
 from jobs.input_parquet import read_parquet
 from jobs.input_text import read_text_files
 from jobs.tables import absolute_path, find_table, quote_table_name, spark_reasons
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Input:
-    """documents: a row each, as input_rows has them; files, hub: what they are from, None for a table.
+    """documents: a row each, as input_rows has them; files, lines, hub: what they are from, None where it is not that.
 
     Nothing is left out. doc_id is null in every row where the input has no such column. Whoever reads the documents
     has require_readable look at their problems before anything is written.
     """
 
-    spark: SparkSession
     path: str
     file_format: str
     columns: InputColumns
     documents: DataFrame
     files: InputFiles | None = None
+    lines: JsonLines | None = None
     hub: HubFiles | None = None
 
     def errors(self) -> AbstractContextManager[None]:
@@ -66,9 +66,10 @@ class Input:
         if not num_problems:
             return
         file, what = printable(first["file"], 300), first["what"]
-        if self.file_format != "jsonl":
+        if self.lines is None:
             raise ValueError(f"{file} {what}; nothing was written{_and_others(num_problems)}")
-        number = find_line(self.spark, first["file"], self.columns) or 0
+        with self.errors():
+            number = self.lines.find_line(first["file"], self.columns) or 0
         kind = kind_of(bytes(first["start"])) if first["start"] else None
         if kind is not None and what == NO_OBJECT and number == 1:
             raise ValueError(f"{file} is no JSON lines, but {kind}; nothing was written")
@@ -82,15 +83,23 @@ class Input:
 
     def require_columns(self, has: Mapping[str, bool]) -> None:
         """Raise ValueError for a named column that no line of JSON has; has: which of them have a value anywhere."""
-        if self.file_format != "jsonl" or self.files is None:
+        if self.lines is None:
             return
-        for name in self.columns.named():
-            if same_name(name, self.files.folder_keys()) is not None:
-                continue
-            if not has[name] and name not in (keys := existing_keys(self.spark, self.files)):
-                *parents, last = column_path(name)
-                if last not in (existing_keys(self.spark, self.files, parents) if parents else ()):
-                    raise no_column(name, [*keys, *self.files.folder_keys()])
+        folder_keys = self.lines.folder_keys
+        missing = [name for name in self.columns.named() if not has[name] and same_name(name, folder_keys) is None]
+        if not missing:
+            return
+        with self.errors():
+            keys = self.lines.existing_keys()
+        for name in missing:
+            *parents, last = column_path(name)
+            if name not in keys and last not in (self._keys_below(parents) if parents else ()):
+                raise no_column(name, [*keys, *folder_keys])
+
+    def _keys_below(self, parents: Sequence[str]) -> list[str]:
+        assert self.lines is not None
+        with self.errors():
+            return self.lines.existing_keys(parents)
 
 
 def detect_format(spark: SparkSession, path: str) -> str:
@@ -111,11 +120,14 @@ def read_input(spark: SparkSession, path: str, file_format: str, columns: InputC
         table = quote_table_name(path)
         with spark_reasons(f"--input {path} cannot be read as a Delta table"):
             documents = choose_columns(spark.table(table), columns, F.lit(path))
-        return Input(spark, path, file_format, columns, documents)
-    read = {"parquet": read_parquet, "jsonl": read_json_lines, "text": read_text_files}[file_format]
+        return Input(path, file_format, columns, documents)
     with spark_reasons(f"--input {path} cannot be read as {file_format}"):
         files = choose_files(spark, path, file_format)
-        return Input(spark, path, file_format, columns, read(spark, files, columns), files)
+        if file_format == "jsonl":
+            lines = read_json_lines(spark, files)
+            return Input(path, file_format, columns, lines.documents(columns), files, lines)
+        read = {"parquet": read_parquet, "text": read_text_files}[file_format]
+        return Input(path, file_format, columns, read(spark, files, columns), files)
 
 
 def _and_others(num_problems: int) -> str:

@@ -215,6 +215,27 @@ def test_json_lines_of_a_hub_are_read_up_to_the_limit(hub: SmallHub, ingested: I
     assert hub.files_read() == {"train-0.jsonl.gz", "train-1.jsonl.gz"}
 
 
+def test_json_lines_of_a_hub_are_what_they_are_in_files(hub: SmallHub, ingested: Ingest, namespace: str) -> None:
+    good = b'{"id": 1e3, "text": "a", "date": "2024-01-05"}\n{"id": 1000.0, "text": "b", "date": 7}\n'
+    hub.add("o/n", {"data/train-0.jsonl": good + b'{"id": "x", "text": 5}'})
+    flags = ["--doc-id-column", "id"]
+    message = ingested("hf://datasets/o/n", *flags)["error"]
+    assert message.startswith("1 of 3 lines cannot be read; the first, line 3 of hf://datasets/o/n@")
+    assert "has a number as 'text', where a text must be a string" in message
+    commit = hub.repos["o/n"].commit({"data/train-0.jsonl": good})
+    assert ingested("hf://datasets/o/n", *flags)["format"] == "jsonl"
+    source = f"hf://datasets/o/n@{commit}"
+    assert held(namespace) == {"1e3": ("d", "a", source), "1000.0": ("d", "b", source)}
+    missing = ingested("hf://datasets/o/n", *flags, "--text-column", "txt")["error"]
+    assert missing == "the input has no column 'txt' (did you mean text?); it has: date, id, text"
+
+
+def test_a_text_file_of_a_hub_is_one_document(hub: SmallHub, ingested: Ingest, namespace: str) -> None:
+    hub.add("o/n", {"data/train.txt": b"one\ntwo\n"})
+    assert ingested("hf://datasets/o/n")["num_new"] == 1
+    assert [text for _, text, _ in held(namespace).values()] == ["one\ntwo\n"]
+
+
 @pytest.mark.parametrize(
     ("name", "flags", "message"),
     [
@@ -319,6 +340,23 @@ def test_what_the_hubs_cache_holds_is_read_without_a_hub(offline: Path, spark, n
     assert held(namespace) == expected
     with pytest.raises(ValueError, match="dataset o/other at revision main is not in the hub's cache on this machine"):
         ingest.run(IngestSettings(input="hf://datasets/o/other", namespace=namespace, domain="d"), spark)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "txt"])
+def test_a_limit_takes_the_first_of_what_the_hubs_cache_holds(offline: Path, spark, namespace: str, kind: str) -> None:
+    write = {"parquet": parquet_bytes, "jsonl": lines, "txt": lines}[kind]
+    # The largest file is last, and would be read first.
+    sizes = {f"data/train-{n}.{kind}": rows_of(n, 2 + 40 * n) for n in range(3)}
+    cached(offline, "0123456789abcdef0123456789abcdef01234567", {name: write(rows) for name, rows in sizes.items()})
+    limit = 2 if kind == "txt" else 5
+    settings = {"namespace": namespace, "domain": "d", "limit": limit}
+    settings |= {} if kind == "txt" else {"doc_id_column": "id"}
+    assert ingest.run(IngestSettings(input="hf://datasets/o/n", **settings), spark)["num_new"] == limit
+    if kind == "txt":
+        texts = {text for _, text, _ in held(namespace).values()}
+        assert texts == {lines(rows_of(0, 2)).decode(), lines(rows_of(1, 42)).decode()}
+    else:
+        assert held(namespace).keys() == {"0-0", "0-1", "1-0", "1-1", "1-2"}
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(spark, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
