@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyspark
 
-from jobs.session import require_java
+from jobs.spark.session import require_java
 
 JARS = {
     "delta-spark_4.1_2.13-4.4.0.jar": "75a9400986853c061f5109f012547de2545a5759e5e752e5ef633dabe16a4f10",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from jobs.settings import STAGES, Settings, load_settings, nearest, stage_module, stage_name
+from jobs.settings.stage import STAGES, Settings, load_settings, nearest, stage_module, stage_name
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -72,7 +72,7 @@ def run_stage(
 
     def work() -> None:
         settings = load_settings(settings_class, argv, prog)
-        from jobs.session import get_session
+        from jobs.spark.session import get_session
 
         run(settings, get_session(prog))
 
@@ -121,7 +121,7 @@ def _show_spark_error(stage: str, error: Exception) -> bool:
     """
     if "pyspark" not in sys.modules:
         return False
-    from jobs.spark_errors import explains_itself, is_spark_error, reason
+    from jobs.spark.spark_errors import explains_itself, is_spark_error, reason
 
     if not is_spark_error(error):
         return False

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from jobs import demo_corpus, detect_heads, ingest, probes, rank, score
+from jobs import detect_heads, ingest, probes, rank, score
 from jobs.cli import run_stage
-from jobs.demo_model import demo_model_path
-from jobs.display import plain_table, printable
-from jobs.settings import StageSettings
-from jobs.tables import Namespace
+from jobs.demo_inputs import corpus as demo_corpus
+from jobs.demo_inputs.model import demo_model_path
+from jobs.settings.stage import StageSettings
+from jobs.spark.namespace import Namespace
+from jobs.terminal.display import plain_table, printable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -103,12 +104,12 @@ def step(number: int, title: str) -> None:
 
 def show_findings(spark: SparkSession, namespace: Namespace, scorer_id: str) -> None:
     """Print the best and the worst documents of each domain, and how fast they were scored."""
-    from jobs.statements import run_statement
+    from jobs.spark.statements import run_statement
     from schemas import corpus, rankings, runs
 
     tables = {"rankings": namespace.read(spark, rankings.TABLE), "documents": namespace.read(spark, corpus.TABLE)}
     values: dict[str, Any] = {"scorer_id": scorer_id, "num_shown": NUM_SHOWN}
-    found = run_statement(spark, "best_and_worst", values, **tables).collect()
+    found = run_statement(spark, "demo_inputs/best_and_worst", values, **tables).collect()
     rows = [
         [
             row["domain"],

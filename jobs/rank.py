@@ -1,82 +1,14 @@
-"""Rank: the place of each scored document in its domain, for one scorer."""
+"""Stage rank: rank the scored documents within their domains."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from pydantic import Field
 
 from jobs.cli import run_stage
-from jobs.document_settings import DocumentSettings
-from jobs.ranking import Method
+from jobs.ranking.stage import RankSettings, run
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-
-class RankSettings(DocumentSettings):
-    """Rank the scored documents of one scorer within their domains, into the rankings table.
-
-    Scores of different domains, and of different scorers, do not compare. Ranking again replaces that scorer's rows.
-    """
-
-    scorer_id: str | None = Field(None, description="which scorer's scores to rank; needed where there are several")
-    method: Method = Field(
-        "auto",
-        description="window: one task sorts a domain; bins: many do, for domains of millions; the same ranks. auto "
-        "chooses by the largest domain",
-    )
-    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
-
-
-def run(settings: RankSettings, spark: SparkSession) -> None:
-    """Write this scorer's rankings in one commit, in the place of its earlier ones, and print what came out."""
-    from pyspark.sql import functions as F
-
-    from jobs.kept import kept
-    from jobs.ranking import choose_method, enough_tasks, ranked
-    from jobs.scored import choose_scorer, current_scores, no_live_score, require_scored, scored_documents
-    from jobs.statements import run_statement
-    from jobs.tables import Namespace
-    from schemas import rankings, scores
-
-    namespace = Namespace.parse(settings.namespace)
-    all_scores = namespace.read(spark, scores.TABLE)
-    scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
-    require_scored(all_scores, scorer_id)
-    source = settings.document_source()
-    current, _ = current_scores(spark, namespace, scorer_id, source)
-    documents = scored_documents(current).withColumn("order_value", F.col("influence_score"))
-    with enough_tasks(spark, all_scores.count()), kept(documents) as documents:
-        if documents.isEmpty():
-            raise no_live_score(scorer_id, source)
-        namespace.create(spark, rankings.TABLE)
-        method = choose_method(documents) if settings.method == "auto" else settings.method
-        rows = ranked(spark, documents, method).withColumn("scorer_id", F.lit(scorer_id))
-        namespace.replace(rows.select(*rankings.TABLE.schema.names), rankings.TABLE, "scorer_id", scorer_id)
-    written = namespace.read(spark, rankings.TABLE)
-    summary = run_statement(spark, "ranking_summary", {"scorer_id": scorer_id}, rankings=written)
-    _report(settings, scorer_id, method, [row.asDict() for row in summary.collect()])
-
-
-def _report(settings: RankSettings, scorer_id: str, method: str, domains: list[dict[str, object]]) -> None:
-    from jobs.display import printable
-
-    if settings.json_output:
-        found = {"scorer_id": scorer_id, "namespace": settings.namespace, "method": method, "domains": domains}
-        print(json.dumps(found))
-        return
-    for row in domains:
-        domain, best, worst = (printable(str(row[name]), 60) for name in ("domain", "best_doc_id", "worst_doc_id"))
-        print(
-            f"{domain}: {row['num_documents']} documents, best {best} ({row['best_score']:.4f}), "
-            f"worst {worst} ({row['worst_score']:.4f})"
-        )
-    how = "by windows over whole domains" if method == "window" else "in bins of each domain"
-    print(f"ranked {how} for scorer {scorer_id} into the rankings table of {settings.namespace}")
+__all__ = ["RankSettings", "main", "run"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,9 +9,9 @@
 # %%
 import sys
 
-from jobs.scored import choose_scorer
-from jobs.session import get_session
-from jobs.tables import Namespace
+from jobs.corpus.scored import choose_scorer
+from jobs.spark.namespace import Namespace
+from jobs.spark.session import get_session
 
 namespace = Namespace.parse(sys.argv[1] if len(sys.argv) > 1 else "./demo_data")
 spark = get_session("explore scores")

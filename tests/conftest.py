@@ -23,7 +23,7 @@ INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.facto
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A local session with Delta; managed tables go to a temporary folder."""
-    from jobs.session import local_session, log_option
+    from jobs.spark.session import local_session, log_option
 
     session = local_session(
         "tests",
@@ -61,7 +61,7 @@ def compiled_queries(spark: SparkSession) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def smollm2_path() -> str:
     """The GGUF file of SmolLM2-135M-Instruct, which make setup installs."""
-    from jobs.demo_model import demo_model_path
+    from jobs.demo_inputs.model import demo_model_path
 
     return demo_model_path()
 
@@ -97,7 +97,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def heads_file(tmp_path: Path) -> str:
     """Three heads of that model, as --heads-file takes them."""
-    from tests.jobs.scoring_cases import HEADS
+    from tests.jobs.scoring.scoring_cases import HEADS
 
     path = tmp_path / "heads.txt"
     path.write_text("".join(f"{layer},{head}\n" for layer, head in HEADS))

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.cli import main
-from jobs.tables import Namespace
+from jobs.spark.namespace import Namespace
 from schemas import rankings, scorers, scores
 from tests.udfs.conftest import SENTENCES, byte_level_tokenizer
 from tests.udfs.models import tiny_model

@@ -23,7 +23,7 @@ names = [m.name for p in (schemas, udfs, jobs) for m in pkgutil.walk_packages(p.
 for name in names:
     module = importlib.import_module(name)
     assert module.__file__.startswith(place), (name, module.__file__)
-from jobs.statements import statement
+from jobs.spark.statements import statement
 for name in statements:
     assert "select" in statement(name) or "merge" in statement(name), name
 print(len(names))
@@ -42,7 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def import_everything(place: Path, empty: Path) -> int:
     """How many modules were imported from place by a Python that starts in an empty folder."""
-    statements = [path.stem for path in (ROOT / "jobs" / "sql").glob("*.sql")]
+    statements = [f"{path.parents[1].name}/{path.stem}" for path in (ROOT / "jobs").glob("*/sql/*.sql")]
     environment = {**os.environ, "PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-P", "-c", PROGRAM, str(place), *statements]
     result = subprocess.run(command, capture_output=True, text=True, cwd=empty, env=environment)
@@ -53,7 +53,7 @@ def import_everything(place: Path, empty: Path) -> int:
 def test_the_wheel_holds_the_three_packages_their_data_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"schemas", "udfs", "jobs"}
-    assert "jobs/log4j2.properties" in names
+    assert "jobs/spark/log4j2.properties" in names
     for package in ("schemas", "udfs", "jobs"):
         sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
         for data in ("*.sql", "*.jinja"):

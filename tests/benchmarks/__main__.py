@@ -88,7 +88,7 @@ def parse() -> argparse.Namespace:
 
 def smollm2() -> str:
     """The real model that make setup installs."""
-    from jobs.demo_model import demo_model_path
+    from jobs.demo_inputs.model import demo_model_path
 
     return str(demo_model_path())
 

@@ -18,7 +18,7 @@ import torch
 import transformers
 from transformers import AutoConfig, LlamaConfig
 
-from jobs.display import plain_table
+from jobs.terminal.display import plain_table
 from tests.benchmarks.contenders.padded_batches import by_tokens, of_eight
 from tests.benchmarks.flops import peak_flops
 from tests.benchmarks.rounds import Timing

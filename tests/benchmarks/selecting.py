@@ -80,7 +80,7 @@ def run_one(name: str, table: str, memory: str, num_rows: int) -> dict[str, Any]
 
 def measure(name: str, table: str, memory: str) -> None:
     """Print, as JSON, what one way took: seconds, rows of the largest task, spilled bytes, memory."""
-    from jobs.session import local_session, log_option
+    from jobs.spark.session import local_session, log_option
 
     small = Path(table).with_name(f"{WARM_UP_ROWS}")
     with tempfile.TemporaryDirectory() as events:
@@ -130,7 +130,7 @@ def rank(method: str) -> Any:
     """Full ranks, thrown away at the end."""
 
     def way(spark: SparkSession, table: str) -> None:
-        from jobs.ranking import enough_tasks, ranked
+        from jobs.ranking.places import enough_tasks, ranked
 
         documents = spark.read.parquet(table)
         with enough_tasks(spark, int(Path(table).name)):
@@ -141,7 +141,7 @@ def rank(method: str) -> Any:
 
 def window_and_filter(spark: SparkSession, table: str) -> dict[str, Any]:
     """What most would write: rank, and keep the first fifth of each domain."""
-    from jobs.ranking import enough_tasks, ranked
+    from jobs.ranking.places import enough_tasks, ranked
 
     with enough_tasks(spark, int(Path(table).name)):
         rows = ranked(spark, spark.read.parquet(table), "window").filter("domain_rank <= floor(domain_size * 0.2)")
@@ -150,9 +150,9 @@ def window_and_filter(spark: SparkSession, table: str) -> dict[str, Any]:
 
 def cut_off(spark: SparkSession, table: str) -> dict[str, Any]:
     """As select does it."""
-    from jobs.bins import cut_into_bins
-    from jobs.cutoffs import Limit, take_from_top
-    from jobs.ranking import enough_tasks
+    from jobs.ranking.bins import cut_into_bins
+    from jobs.ranking.cutoffs import Limit, take_from_top
+    from jobs.ranking.places import enough_tasks
 
     with enough_tasks(spark, int(Path(table).name)):
         bins = cut_into_bins(spark, spark.read.parquet(table))
@@ -164,17 +164,17 @@ def joins(spark: SparkSession, table: str) -> dict[str, Any]:
     """The quality and the dedup join, and how often each side of them is shuffled."""
     from pyspark.sql import functions as F
 
-    from jobs.ranking import enough_tasks
-    from jobs.statements import run_statement
+    from jobs.ranking.places import enough_tasks
+    from jobs.spark.statements import run_statement
 
     documents = spark.read.parquet(table)
     quality = documents.select("doc_id", F.expr("rand(5)").alias("quality"))
     clusters = documents.select("doc_id", F.expr("substring(doc_id, 1, 7)").alias("cluster_id"))
     with enough_tasks(spark, int(Path(table).name)):
-        joined = run_statement(spark, "with_quality", documents=documents, quality=quality)
-        joined = run_statement(spark, "with_cluster", documents=joined, clusters=clusters)
+        joined = run_statement(spark, "selecting/with_quality", documents=documents, quality=quality)
+        joined = run_statement(spark, "selecting/with_cluster", documents=joined, clusters=clusters)
         kept = run_statement(
-            spark, "one_of_each_cluster", documents=joined.withColumn("preference", F.col("order_value"))
+            spark, "selecting/one_of_each_cluster", documents=joined.withColumn("preference", F.col("order_value"))
         )
         plan = _plan(kept).replace(str(Path(table).parent.resolve()), "...")
         _run(kept)
@@ -239,7 +239,7 @@ def write(arguments: argparse.Namespace, found: list[dict[str, Any]]) -> None:
     """SELECTING.md and selecting.json."""
     import pyspark
 
-    from jobs.display import plain_table
+    from jobs.terminal.display import plain_table
 
     (arguments.out / "selecting.json").write_text(json.dumps(found, indent=1) + "\n")
     cells = []

@@ -19,15 +19,15 @@ from pathlib import Path
 import pyspark
 import torch
 
-from jobs.display import plain_table
-from jobs.documents import documents_of
-from jobs.progress import progress
-from jobs.run_log import RunLog
-from jobs.score import ScoreSettings, scoring_plan
-from jobs.scorers import resolve_scorer
-from jobs.scoring import BatchScorer
-from jobs.session import local_session
-from jobs.tables import Namespace
+from jobs.corpus.documents import documents_of
+from jobs.scoring.batch_scorer import BatchScorer
+from jobs.scoring.run_log import RunLog
+from jobs.scoring.scorers import resolve_scorer
+from jobs.scoring.stage import ScoreSettings, scoring_plan
+from jobs.spark.namespace import Namespace
+from jobs.spark.session import local_session
+from jobs.terminal.display import plain_table
+from jobs.terminal.progress import progress
 from schemas import corpus, scores
 from tests.benchmarks.__main__ import SMOLLM2_HEADS, smollm2
 from tests.benchmarks.workloads import make_workload

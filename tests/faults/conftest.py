@@ -16,9 +16,9 @@ import psutil
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.tables import Namespace
+from jobs.spark.namespace import Namespace
 from schemas import scores
-from tests.jobs.scoring_cases import WINDOW, add_documents
+from tests.jobs.scoring.scoring_cases import WINDOW, add_documents
 
 ROOT = Path(__file__).parents[2]
 

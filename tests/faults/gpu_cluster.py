@@ -19,8 +19,8 @@ import pyspark
 from pyspark import TaskContext
 from pyspark.sql import functions as F
 
-from jobs.session import local_session
-from tests.jobs.scoring_cases import HEADS, WINDOW
+from jobs.spark.session import local_session
+from tests.jobs.scoring.scoring_cases import HEADS, WINDOW
 from tests.udfs.conftest import SENTENCES
 from udfs.checkpoint import resolve_checkpoint
 from udfs.spark_udfs import ModelSpec, ScorerSpec, _load_scorer

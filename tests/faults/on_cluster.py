@@ -9,7 +9,7 @@ from pathlib import Path
 import pyspark
 
 from jobs import score
-from jobs.session import local_session
+from jobs.spark.session import local_session
 
 if __name__ == "__main__":
     os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))

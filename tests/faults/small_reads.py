@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from jobs import score, stream
+from jobs import score
+from jobs.scoring import stream
 
 if __name__ == "__main__":
     stream.MAX_BYTES_PER_READ = 1

@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from tests.faults.conftest import ROOT, Stage, children, wait_until
 from tests.faults.test_kills import commits
-from tests.jobs.scoring_cases import add_documents, documents
+from tests.jobs.scoring.scoring_cases import add_documents, documents
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]
 

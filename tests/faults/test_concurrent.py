@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.tables import Namespace
+from jobs.spark.namespace import Namespace
 from schemas import head_masks, scorers, scores
 from tests.faults.conftest import Stage
-from tests.jobs.scoring_cases import add_documents, documents
+from tests.jobs.scoring.scoring_cases import add_documents, documents
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]
 

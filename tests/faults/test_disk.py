@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tests.faults.conftest import Stage
-from tests.jobs.scoring_cases import add_documents, documents
+from tests.jobs.scoring.scoring_cases import add_documents, documents
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]
 

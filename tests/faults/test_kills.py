@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.pending import NUM_BUCKETS
-from jobs.tables import Namespace
+from jobs.scoring.pending import NUM_BUCKETS
+from jobs.spark.namespace import Namespace
 from schemas import scores
 from tests.faults.conftest import Stage, children, kill_tree, wait_until
-from tests.jobs.hostile_models import hostile_model
-from tests.jobs.scoring_cases import add_documents, all_scores, documents
+from tests.jobs.scoring.hostile_models import hostile_model
+from tests.jobs.scoring.scoring_cases import add_documents, all_scores, documents
 from tests.udfs.conftest import byte_level_tokenizer
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.tables import Namespace
+from jobs.spark.namespace import Namespace
 from tests.faults.conftest import Stage
-from tests.jobs.scoring_cases import WINDOW, add_documents, all_scores, documents
+from tests.jobs.scoring.scoring_cases import WINDOW, add_documents, all_scores, documents
 
 NUM_CHARACTERS = 2_000_000
 

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.score import ScoreSettings, run
-from tests.jobs.scoring_cases import WINDOW
+from tests.jobs.scoring.scoring_cases import WINDOW
 
 Score = Callable[..., dict[str, Any]]
 

@@ -8,7 +8,7 @@ import pytest
 from pyspark.errors import AnalysisException, PySparkException, PySparkValueError
 
 from jobs import cli
-from jobs.settings import STAGES
+from jobs.settings.stage import STAGES
 
 ROOT = Path(__file__).parents[2]
 

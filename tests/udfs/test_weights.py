@@ -236,7 +236,7 @@ def test_another_head_than_the_embedding_it_is_tied_to_is_refused(resolve: Any, 
 
 
 def test_a_models_own_code_is_checked_when_it_is_loaded(folder: Path) -> None:
-    from tests.jobs.hostile_models import hostile_model
+    from tests.jobs.scoring.hostile_models import hostile_model
 
     path = hostile_model(folder, "False", "pass")
     load_model(resolve_checkpoint(path, trust_remote_code=True), torch.float32, "cpu")

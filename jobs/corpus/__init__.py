@@ -1,0 +1,11 @@
+"""Documents and their current scores, as the stages read them, and the views over them.
+
+documents.py                documents from corpus or from a table of your own
+scored.py                   what a scorer has scored, as the stages after it read it
+sql/current_scores.sql      one score a live document and scorer
+sql/live_scores.sql         the scores of texts that documents have now
+sql/live_texts.sql          the text that each document has now, as a hash, and its domain
+sql/domain_summary.sql      view: scores and failures by domain
+sql/score_errors.sql        view: documents that could not be scored
+sql/selected_documents.sql  view: selected documents with scorer and rule
+"""

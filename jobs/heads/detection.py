@@ -1,0 +1,177 @@
+"""Find a model's retrieval heads with the probes, and write them as a mask."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from jobs.settings.stage import StageSettings
+from jobs.spark.failures import worker_errors
+from jobs.spark.namespace import Namespace
+from jobs.spark.tasks import num_tasks, threads_per_task
+from jobs.terminal.progress import progress
+from schemas.identity import identity
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from udfs.checkpoint import Checkpoint
+
+Scores = dict[tuple[int, int], float]
+# Probes of a task between two signs of progress.
+PROBES_PER_TASK = 2
+
+
+class DetectHeadsSettings(StageSettings):
+    """Find the heads of a model that copy the answers of the probes, and write the top of them as a mask.
+
+    A detection on the same probes is not repeated. A model whose heads are at chance gets no mask.
+    """
+
+    model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
+    top_fraction: float = Field(0.05, gt=0, le=1, description="share of all heads to mask (the paper's 0.05)")
+    heads_file: str | None = Field(None, description="also write the heads to this file, a layer,head line each")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="number format; 16 bits move about one argmax in 140"
+    )
+    limit: int | None = Field(None, ge=1, description="use only so many probes")
+    tasks: int | None = Field(
+        None,
+        ge=1,
+        description="Spark tasks; on one machine by default one a core as memory allows, one if it has a GPU",
+    )
+    trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
+    allow_implausible_model: bool = Field(
+        False,
+        description="take a model that does not know plain English and code: letters or bytes as tokens, another "
+        "language, random weights",
+    )
+    json_output: bool = Field(False, alias="json", description="print the result as JSON")
+    dry_run: bool = Field(False, description="say what would be done, and stop")
+
+
+def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
+    """Detect, or find what was detected before; writes head_scores, then head_masks and the heads file.
+
+    Raises ValueError when no head of the model retrieves: its head_scores are kept to look at, no mask is.
+    """
+    from schemas import head_masks, head_scores, probes
+    from udfs.checkpoint import resolve_checkpoint
+    from udfs.head_mask import mask_identity, write_heads_file
+    from udfs.retrieval import select_retrieval_heads
+
+    namespace = Namespace.parse(settings.namespace)
+    checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    if settings.heads_file and Path(settings.heads_file).expanduser().is_dir():
+        raise ValueError(f"--heads-file {settings.heads_file} is a folder; name a file in it")
+    chosen = choose_probes(namespace.read(spark, probes.TABLE), namespace, checkpoint, settings.limit)
+    lengths = {row["probe_id"]: row["num_tokens"] for row in chosen.select("probe_id", "num_tokens").collect()}
+    probe_ids = list(lengths)
+    detection_id = identity(checkpoint.model_id, settings.dtype, *sorted(probe_ids))
+    if settings.dry_run:
+        print(f"would run {checkpoint.model_id} on {len(probe_ids)} probes")
+        return {"detection_id": detection_id, "num_probes": len(probe_ids)}
+    for table in (head_scores.TABLE, head_masks.TABLE):
+        namespace.create(spark, table)
+    scores, num_answered = known_scores(namespace.read(spark, head_scores.TABLE), detection_id)
+    if not scores:
+        scores, num_answered = detect(settings, spark, chosen, lengths, checkpoint)
+        ids = (detection_id, checkpoint.model_id)
+        rows = [(*ids, *head, score, num_answered) for head, score in sorted(scores.items())]
+        namespace.append(spark.createDataFrame(rows, head_scores.TABLE.schema), head_scores.TABLE)
+    heads = select_retrieval_heads(scores, settings.top_fraction)
+    mask_id = mask_identity(checkpoint.model_id, heads)
+    masks = namespace.read(spark, head_masks.TABLE)
+    if masks.filter(masks.mask_id == mask_id).isEmpty():
+        mask = (mask_id, checkpoint.model_id, detection_id, heads, settings.top_fraction, datetime.now(UTC))
+        namespace.append(spark.createDataFrame([mask], head_masks.TABLE.schema), head_masks.TABLE)
+    if settings.heads_file:
+        header = f"retrieval heads of {checkpoint.model_id}, detection {detection_id}, mask {mask_id}"
+        write_heads_file(settings.heads_file, heads, header)
+    result = {
+        "model_id": checkpoint.model_id,
+        "detection_id": detection_id,
+        "mask_id": mask_id,
+        "num_probes": len(probe_ids),
+        "num_answered": num_answered,
+        "heads": [{"layer": h[0], "head": h[1], "retrieval_score": scores[h]} for h in by_score(heads, scores)],
+    }
+    print(json.dumps(result) if settings.json_output else summary(result, len(scores)))
+    return result
+
+
+def choose_probes(table: DataFrame, namespace: Namespace, checkpoint: Checkpoint, limit: int | None) -> DataFrame:
+    """The probes made for this model's tokenizer, in the order of their ids.
+
+    Raises ValueError when there are none, or when one is longer than the model's context.
+    """
+    chosen = table.filter(table.tokenizer_id == checkpoint.tokenizer_hash).orderBy("probe_id")
+    longest = chosen.agg({"num_tokens": "max"}).first()
+    remake = f"attention-influence probes --namespace {namespace} --model {checkpoint.name}"
+    if longest is None or longest[0] is None:
+        raise ValueError(f"there are no probes for the tokenizer of {checkpoint.model_id}; make them: {remake}")
+    if longest[0] > checkpoint.max_positions:
+        raise ValueError(
+            f"a probe of {longest[0]} tokens does not fit into the {checkpoint.max_positions} that "
+            f"{checkpoint.model_id} reads; make shorter ones: {remake} --probe-tokens {checkpoint.max_positions}"
+        )
+    return chosen.limit(limit) if limit else chosen
+
+
+def detect(
+    settings: DetectHeadsSettings,
+    spark: SparkSession,
+    probes: DataFrame,
+    lengths: Mapping[str, int],
+    checkpoint: Checkpoint,
+) -> tuple[Scores, int]:
+    """(each head's mean score, probes answered), probe by probe on the workers, with progress.
+
+    lengths: of each probe's id, its tokens.
+    """
+    from udfs.retrieval import CopyResult, mean_scores
+    from udfs.spark_udfs import ModelSpec, copy_score_udf
+
+    tasks = num_tasks(spark, settings.tasks, checkpoint, max(lengths.values()))
+    threads = threads_per_task(spark, tasks)
+    udf = copy_score_udf(ModelSpec(checkpoint, settings.dtype, threads, settings.allow_implausible_model))
+    results: list[CopyResult] = []
+    probe_ids = list(lengths)
+    step = tasks * PROBES_PER_TASK
+    with progress("Detecting heads", total=len(probe_ids), unit="probes") as bar:
+        for begin in range(0, len(probe_ids), step):
+            part = probes.filter(probes.probe_id.isin(probe_ids[begin : begin + step])).repartition(tasks)
+            copied = part.select(udf("prompt", "answer", "value_start", "value_end").alias("copied")).select("copied.*")
+            with worker_errors():
+                results += [CopyResult(**row.asDict()) for row in copied.collect()]
+            bar.advance(len(results) - begin)
+    return mean_scores(results), sum(result.answered for result in results)
+
+
+def known_scores(table: DataFrame, detection_id: str) -> tuple[Scores, int]:
+    """(scores, probes answered) of a detection that was made before; empty and 0 where there was none."""
+    rows = table.filter(table.detection_id == detection_id).collect()
+    return {(row["layer"], row["head"]): row["retrieval_score"] for row in rows}, rows[0]["num_probes"] if rows else 0
+
+
+def by_score(heads: Sequence[tuple[int, int]], scores: Scores) -> list[tuple[int, int]]:
+    """The heads, best first."""
+    return sorted(heads, key=lambda head: (-scores[head], head))
+
+
+def summary(result: dict[str, Any], num_heads: int) -> str:
+    """What was found, for a person."""
+    lines = [
+        f"{result['model_id']}: answered {result['num_answered']} of {result['num_probes']} probes; the top "
+        f"{len(result['heads'])} of {num_heads} heads are mask {result['mask_id']}",
+        "  layer-head  retrieval score",
+    ]
+    for head in result["heads"]:
+        name = f"{head['layer']}-{head['head']}"
+        lines.append(f"  {name:>10}  {head['retrieval_score']:.3f}")
+    return "\n".join(lines)

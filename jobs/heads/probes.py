@@ -1,0 +1,130 @@
+"""Make the look-up probes that show which heads retrieve."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from jobs.settings.stage import StageSettings
+from jobs.spark.namespace import Namespace
+from jobs.terminal.progress import progress
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from udfs.probes import Probe
+
+
+class ProbesSettings(StageSettings):
+    """Make the look-ups that detect-heads shows to a model, and keep them in the probes table.
+
+    They fit the model's tokenizer, and take the place of the probes that were made for it before. The same
+    settings give the same probes, so that making them again writes nothing.
+    """
+
+    model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
+    num_probes: int = Field(800, ge=1, description="how many probes (the paper's 800)")
+    probe_tokens: int = Field(4096, ge=1, description="tokens of a probe at most, its answer included")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, description="seed of keys, sentences and their places")
+    jsonl: str | None = Field(None, description="also write the probes to this file, a JSON object a line")
+    trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
+    json_output: bool = Field(False, alias="json", description="print the result as JSON")
+    dry_run: bool = Field(False, description="check everything, say what would be done, and stop")
+
+
+def run(settings: ProbesSettings, spark: SparkSession) -> dict[str, Any]:
+    """Put the probes in the place of those of the same tokenizer, in one commit, unless they are there already.
+
+    Raises ValueError, with nothing written, for a model that cannot be read, and for probes that do not fit into
+    its context or are too short for their demonstrations.
+    """
+    from schemas import probes as probes_table
+    from udfs.checkpoint import load_tokenizer, resolve_checkpoint
+    from udfs.probes import make_probes
+
+    namespace = Namespace.parse(settings.namespace)
+    checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    tokenizer_id = checkpoint.tokenizer_hash
+    probes = make_probes(
+        load_tokenizer(checkpoint),
+        settings.num_probes,
+        settings.probe_tokens,
+        settings.seed,
+        max_positions=checkpoint.max_positions,
+        tokenizer_id=tokenizer_id,
+    )
+    first = next(probes)
+    result = {
+        "tokenizer_id": tokenizer_id,
+        "num_probes": settings.num_probes,
+        "probe_tokens": settings.probe_tokens,
+        "seed": settings.seed,
+    }
+    if settings.dry_run:
+        would = f"would make {settings.num_probes:,} probes for {checkpoint.model_id}; {shape_of(first)}"
+        result["num_written"] = 0
+        print(json.dumps(result) if settings.json_output else would)
+        return result
+    namespace.create(spark, probes_table.TABLE)
+    present = has_probes(namespace, spark, tokenizer_id, first.probe_id, settings.num_probes)
+    made = [first]
+    if not present or settings.jsonl:
+        with progress("Making probes", total=settings.num_probes, unit="probes") as bar:
+            bar.advance(1)
+            for probe in probes:
+                made.append(probe)
+                bar.advance(1)
+    rows = [{**asdict(probe), "tokenizer_id": tokenizer_id} for probe in made]
+    if settings.jsonl:
+        write_jsonl(settings.jsonl, rows)
+    if not present:
+        frame = spark.createDataFrame(rows, probes_table.TABLE.schema)
+        namespace.replace(frame, probes_table.TABLE, "tokenizer_id", tokenizer_id)
+    result["num_written"] = 0 if present else len(rows)
+    print(json.dumps(result) if settings.json_output else summary(settings, checkpoint.model_id, first, present))
+    return result
+
+
+def has_probes(namespace: Namespace, spark: SparkSession, tokenizer_id: str, first_id: str, num_probes: int) -> bool:
+    """Whether the table's probes of this tokenizer are those of these settings.
+
+    The first one's id tells: it depends on every setting but the number, and probes are only written together.
+    """
+    from schemas import probes as probes_table
+
+    table = namespace.read(spark, probes_table.TABLE)
+    ids = [row["probe_id"] for row in table.where(table.tokenizer_id == tokenizer_id).select("probe_id").collect()]
+    return len(ids) == num_probes and first_id in ids
+
+
+def write_jsonl(path: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the file whole or not at all; ValueError where it cannot be written."""
+    target = Path(path).expanduser()
+    scratch = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        scratch.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        scratch.replace(target)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise ValueError(f"--jsonl {path} cannot be written: {error}; name a file in a folder that exists") from error
+
+
+def shape_of(probe: Probe) -> str:
+    """What a probe is like, for a person."""
+    return f"the first has {probe.num_pairs} pairs in {probe.num_tokens:,} tokens"
+
+
+def summary(settings: ProbesSettings, model_id: str, first: Probe, present: bool) -> str:
+    """What was done, for a person."""
+    what = f"{settings.num_probes:,} probes of up to {settings.probe_tokens:,} tokens for the tokenizer of {model_id}"
+    if present:
+        done = f"{what} are in {settings.namespace} already: nothing was written there"
+    else:
+        done = f"{what} written to probes in {settings.namespace}; {shape_of(first)}"
+    return done + (f"\nthey are in {settings.jsonl} too" if settings.jsonl else "")

@@ -1,0 +1,144 @@
+"""Which column of an input holds what, and the rows that ingest makes of it, whatever the format."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import AtomicType, BinaryType, StringType
+
+from jobs.terminal.display import printable
+from schemas.quoting import quote_name
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+# Beside the input's own columns, so by a name that none of those has.
+FILE = "\u0001file"
+# Where a row cannot be read: file, where its block begins there, which line it is of those that Spark reads together,
+# what is wrong, and how it begins. The least of them is the first of the first file.
+PROBLEM = "struct<file: string, block: bigint, line: bigint, what: string, start: binary>"
+_SEGMENT = re.compile(r"(?:`((?:[^`]|``)+)`|([^.`]+))(?:\.|\Z)")
+
+
+@dataclass(frozen=True)
+class InputColumns:
+    """Which column of the input holds what; None where the input has none, a fixed domain where it is one."""
+
+    text: str = "text"
+    doc_id: str | None = None
+    domain: str | None = None
+    source: str | None = None
+    fixed_domain: str | None = None
+
+    def named(self) -> list[str]:
+        """The columns that the input must have."""
+        return [name for name in (self.text, self.doc_id, self.domain, self.source) if name is not None]
+
+
+def column_path(name: str) -> tuple[str, ...]:
+    """The names on the way to a field: meta.lang is ("meta", "lang"), `meta.lang` in backticks ("meta.lang",)."""
+    parts, position = [], 0
+    while position < len(name):
+        found = _SEGMENT.match(name, position)
+        if found is None:
+            return (name,)
+        parts.append(found[1].replace("``", "`") if found[1] else found[2])
+        position = found.end()
+    return tuple(parts) if parts and not name.endswith(".") else (name,)
+
+
+def same_name(name: str, existing: Iterable[str]) -> str | None:
+    """The existing name that is meant: the very one, else the only one that differs in upper and lower case alone."""
+    names = list(existing)
+    if name in names:
+        return name
+    alike = [other for other in names if other.lower() == name.lower()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def no_column(name: str, existing: Sequence[str]) -> ValueError:
+    """The error for a column that the input has not, with those that it has."""
+    close = difflib.get_close_matches(name, existing, n=1, cutoff=0.5)
+    hint = f" (did you mean {printable(close[0], 60)}?)" if close else ""
+    listed = ", ".join(printable(column, 60) for column in existing[:50]) or "none"
+    return ValueError(f"the input has no column {name!r}{hint}; it has: {listed}")
+
+
+def no_text(name: str, found: str, where: str = "") -> ValueError:
+    """The error for a text column of another type."""
+    return ValueError(f"column {name!r} is {printable(found, 200)}{where}, but documents are strings or binary")
+
+
+def no_value(name: str, found: str, where: str = "") -> ValueError:
+    """The error for a column that holds several values a document."""
+    return ValueError(f"column {name!r} is {printable(found, 200)}{where}, but must hold one value: a string or number")
+
+
+def choose_columns(rows: DataFrame, columns: InputColumns, default_source: Column) -> DataFrame:
+    """The documents of a table: see input_rows. Columns are found in any case, and fields of structs (meta.lang).
+
+    Raises ValueError for columns that are not there, a text that is no string, and values that are several.
+    """
+    text = _column(rows, columns.text)
+    found = rows.select(text).schema[0].dataType
+    if not isinstance(found, (StringType, BinaryType)):
+        raise no_text(columns.text, found.simpleString())
+    return input_rows(
+        rows,
+        columns,
+        {name: text if name == columns.text else _value(rows, name) for name in columns.named()},
+        default_source,
+    )
+
+
+def input_rows(
+    rows: DataFrame,
+    columns: InputColumns,
+    values: dict[str, Column],
+    default_source: Column,
+    was_repaired: Column | None = None,
+    problem: Column | None = None,
+) -> DataFrame:
+    """One row a document: doc_id, domain, text, source, all strings; was_repaired; problem, null where there is none.
+
+    values: of each named column; was_repaired: whether the input held what is no Unicode text, by default whether the
+    text does.
+    """
+    text = values[columns.text].cast("string")
+    domain = F.lit(columns.fixed_domain) if columns.domain is None else values[columns.domain]
+    repaired = ~F.is_valid_utf8(text) if was_repaired is None else was_repaired
+    return rows.select(
+        (F.lit(None) if columns.doc_id is None else values[columns.doc_id]).cast("string").alias("doc_id"),
+        domain.cast("string").alias("domain"),
+        text.alias("text"),
+        (default_source if columns.source is None else values[columns.source]).cast("string").alias("source"),
+        F.coalesce(repaired, F.lit(False)).alias("was_repaired"),
+        (F.lit(None) if problem is None else problem).cast(PROBLEM).alias("problem"),
+    )
+
+
+def _value(rows: DataFrame, name: str) -> Column:
+    column = _column(rows, name)
+    found = rows.select(column).schema[0].dataType
+    if not isinstance(found, AtomicType):
+        raise no_value(name, found.simpleString())
+    return column
+
+
+def _column(rows: DataFrame, name: str) -> Column:
+    """The column of that name, in any case; or the field of a struct, as in meta.language."""
+    from pyspark.errors import PySparkException
+
+    if name in rows.columns:
+        return F.col(quote_name(name))
+    try:
+        column = F.col(name)
+        rows.select(column)
+    except PySparkException:
+        raise no_column(name, rows.columns) from None
+    return column

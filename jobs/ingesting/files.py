@@ -1,0 +1,172 @@
+"""The files that an input names: which of them are read, what their folders say, and whether they are whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from pyspark.sql import functions as F
+
+from jobs.spark.namespace import absolute_path
+from jobs.terminal.display import printable
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+FORMAT_OF_EXTENSION = {
+    "parquet": "parquet",
+    "parq": "parquet",
+    "pq": "parquet",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "json": "jsonl",
+    "txt": "text",
+    "text": "text",
+    "md": "text",
+    "rst": "text",
+}
+COMPRESSED = (".gz", ".zst", ".bz2")
+MAX_NAMED = 3
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class InputFiles:
+    """The files of an input, as URIs: those that are read, and those of another kind, which are not.
+
+    num_unchecked: compressed ones on storage that PyArrow does not know, where Spark alone says whether they are whole.
+    """
+
+    path: str
+    taken: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    num_unchecked: int = 0
+
+    def load_paths(self, uris: Sequence[str] | None = None) -> list[str]:
+        """What Spark is to read: the input itself where all of it is taken, else (or of uris) each file."""
+        if uris is None or len(uris) == len(self.taken):
+            if not self.others:
+                return [without_globs(absolute_path(self.path))]
+            uris = self.taken
+        return [escape_globs(readable(uri)) for uri in uris]
+
+    def folder_keys(self) -> list[str]:
+        """The keys of the key=value folders that the files lie in."""
+        folders = (folder for uri in self.taken for folder in _folders(readable(uri))[:-1])
+        return list(dict.fromkeys(folder.partition("=")[0] for folder in folders if "=" in folder[1:]))
+
+
+def list_files(spark: SparkSession, path: str) -> list[str]:
+    """Every file that the path, folder or pattern names, empty ones too, as URIs; by Spark, so from any storage."""
+    found = binary_files(spark, without_globs(path)).inputFiles()
+    # Spark lists Parquet's own _metadata with the others, and reads it with none.
+    return [uri for uri in found if not is_hidden(readable(uri).rsplit("/", 1)[-1])]
+
+
+def binary_files(spark: SparkSession, *escaped: str) -> DataFrame:
+    """The files as Spark's binaryFile source has them."""
+    return spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(list(escaped))
+
+
+def format_of_files(path: str, uris: Sequence[str]) -> str:
+    """parquet, jsonl or text, by the extensions; ValueError where there is no file, or they are of several formats."""
+    if (found := common_format(uris)) is not None:
+        return found
+    extensions = Counter(extension(name) for name in uris)
+    listed = ", ".join(f"{count} .{printable(name, 20)}" for name, count in extensions.most_common(8)) or "no file"
+    hidden = count_hidden(path) + (not uris and is_hidden(os.path.basename(path)))
+    passed_over = (
+        f", and {hidden:,} whose names, or folders' names, begin with _ or a dot and are not read" if hidden else ""
+    )
+    raise ValueError(
+        f"--input {path} holds {listed}{passed_over}; say how to read them with --format parquet|jsonl|text"
+    )
+
+
+def common_format(uris: Sequence[str]) -> str | None:
+    """The one format that the extensions of all files name; None where they name several, or none."""
+    formats = {FORMAT_OF_EXTENSION.get(extension(name)) for name in uris}
+    return formats.pop() if len(formats) == 1 else None
+
+
+def name_some(uris: Sequence[str]) -> str:
+    """The first few of the files, in words."""
+    names = [printable(readable(uri), 200) for uri in uris[:MAX_NAMED]]
+    more = f" and {len(uris) - MAX_NAMED:,} more" if len(uris) > MAX_NAMED else ""
+    return ", ".join(names) + more
+
+
+def readable(uri: str) -> str:
+    """The path without percent signs, and without file: before it."""
+    return re.sub("^file:/+", "/", unquote(uri))
+
+
+def without_globs(path: str) -> str:
+    """The path as Spark reads it: a pattern, unless it is the very name of something here."""
+    return escape_globs(path) if os.path.exists(path) else path
+
+
+def escape_globs(path: str) -> str:
+    """The path for Spark, which takes what it reads for a pattern."""
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
+
+
+def file_name(rows: DataFrame) -> Column:
+    """The row's file, as a person writes it; also where a column of the input is called _metadata."""
+    return readable_path(rows.metadataColumn("_metadata").getField("file_path"))
+
+
+def readable_path(uri: Column) -> Column:
+    """The path without percent signs, and without file: before it; a plus stays a plus."""
+    return F.regexp_replace(F.url_decode(F.replace(uri, F.lit("+"), F.lit("%2B"))), "^file:/+", "/")
+
+
+def folder_value(file: Column, key: str) -> Column:
+    """The value of the key=value folder that the file lies in, as it is written there; null where there is none.
+
+    Spark itself makes numbers and dates of such values: 1.10 would be 1.1, and 007 would be 7.
+    """
+    found = F.regexp_extract(file, f"(?s)^.*/{re.escape(key)}=([^/]*)/", 1)
+    # Hive writes characters that no folder's name may hold as percent signs and two digits.
+    decoded = F.try_url_decode(F.replace(found, F.lit("+"), F.lit("%2B")))
+    plain = F.when(decoded.isNotNull() & ~F.contains(decoded, F.lit("\ufffd")), decoded).otherwise(found)
+    return F.when((found != "") & (found != HIVE_NULL), plain)
+
+
+def count_hidden(path: str) -> int:
+    """Files in a folder of this machine that Spark passes over: their name, or a folder's, begins with _ or a dot."""
+    root, count = absolute_path(path), 0
+    for folder, _, names in os.walk(root):
+        below = _folders(folder)[len(_folders(root)) :]
+        is_below = any(is_hidden(part) for part in below)
+        # Those that Spark itself writes beside its files hold no document.
+        count += sum((is_below or is_hidden(name)) and not name.endswith((".crc", "_SUCCESS")) for name in names)
+    return count
+
+
+def is_hidden(name: str) -> bool:
+    """Whether Spark skips a file or folder of this name."""
+    return name.startswith((".", "_")) and "=" not in name
+
+
+def _folders(path: str) -> list[str]:
+    return [part for part in re.sub("^[A-Za-z][A-Za-z0-9+.-]*:/+", "/", path).split("/") if part]
+
+
+def stem(name: str) -> str:
+    """The file's name in small letters, without the endings of compressions that are read."""
+    stem = name.rsplit("/", 1)[-1].lower()
+    for suffix in COMPRESSED:
+        stem = stem.removesuffix(suffix)
+    return stem
+
+
+def extension(name: str) -> str:
+    """What the file's name says of its format."""
+    without = stem(name)
+    return without.rsplit(".", 1)[1] if "." in without else "(none)"

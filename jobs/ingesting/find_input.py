@@ -1,0 +1,66 @@
+"""An input by what it is: files, a Delta table, a dataset of a hub, or one that the hub's cache holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jobs.hub.errors import hub_errors
+from jobs.ingesting.hub_datasets import HubFiles, HubInput, find_files, first_rows, parse_hub_input, read_hub
+from jobs.ingesting.read_input import Input, detect_format, read_input
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from jobs.ingesting.columns import InputColumns
+
+
+def find_input(
+    spark: SparkSession,
+    path: str,
+    file_format: str,
+    columns: InputColumns,
+    *,
+    subset: str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+) -> Input:
+    """The documents of the input; file_format auto: what its files' extensions say.
+
+    limit: of a dataset of a hub, that many are read, in its own order; of others, all. Raises ValueError for what is
+    not there, or cannot be read.
+    """
+    hub_input = parse_hub_input(path)
+    if hub_input is not None:
+        return _hub_input(spark, path, hub_input, columns, subset, split, limit)
+    return read_input(spark, path, detect_format(spark, path) if file_format == "auto" else file_format, columns)
+
+
+def _hub_input(
+    spark: SparkSession,
+    path: str,
+    hub_input: HubInput,
+    columns: InputColumns,
+    subset: str | None,
+    split: str | None,
+    limit: int | None,
+) -> Input:
+    # The two packages of the hub extra, so that a missing one is said at once.
+    import pyspark_huggingface  # noqa: F401
+    from huggingface_hub import constants
+
+    from jobs.ingesting.hub_cache import find_cached_files, read_cached_files
+    from jobs.ingesting.hub_lines import read_hub_lines
+
+    is_offline = constants.is_offline_mode()
+    hub: HubFiles = (find_cached_files if is_offline else find_files)(hub_input, subset, split)
+    if hub.kind == "jsonl":
+        with hub_errors(hub_input):
+            lines = read_hub_lines(spark, hub.files)
+        documents = hub.with_source(lines.documents(columns), columns)
+        # Which columns there are is asked of no more lines than the limit.
+        lines = replace(lines, lines=first_rows(lines.lines, limit))
+        return Input(path, hub.kind, columns, first_rows(documents, limit), lines=lines, hub=hub)
+    if is_offline:
+        return replace(read_cached_files(spark, hub, columns, limit), hub=hub)
+    return Input(path, hub.kind, columns, read_hub(spark, hub, columns, limit), hub=hub)

@@ -1,0 +1,189 @@
+"""Documents from Parquet files: only the named columns are looked at, in each file as it has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StringType, StructField, StructType
+
+from jobs.ingesting.columns import (
+    FILE,
+    InputColumns,
+    choose_columns,
+    column_path,
+    input_rows,
+    no_column,
+    no_text,
+    no_value,
+    same_name,
+)
+from jobs.ingesting.files import InputFiles, file_name, folder_value, name_some, readable
+from jobs.ingesting.parquet_footers import NULL, read_schemas, spark_type
+from jobs.terminal.display import printable
+from schemas.quoting import quote_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Field:
+    """A named column as one file has it: the names on the way to it, its Arrow type, and how Spark is to read it.
+
+    spark_type: SQL, "void" where all is null; None where Spark cannot read it as one value.
+    """
+
+    path: tuple[str, ...]
+    arrow_type: Any
+    spark_type: str | None
+
+
+def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) -> DataFrame:
+    """The files' documents: see input_rows.
+
+    Columns that are not named may be of any type, and differ from file to file. Named ones may differ where no value
+    is changed by it: integers of all sizes, strings of all kinds, null. Raises ValueError for other differences, for
+    columns that no file has, and for files that are no Parquet.
+    """
+    schemas = read_schemas(files.taken)
+    if schemas is None:
+        reader = spark.read.option("mergeSchema", "true").option("recursiveFileLookup", "true")
+        table = reader.parquet(*files.load_paths())
+        return choose_columns(table, columns, file_name(table))
+    keys = files.folder_keys()
+    found = {name: _find(name, schemas, keys) for name in dict.fromkeys(columns.named())}
+    if without := [uri for uri in files.taken if uri not in found[columns.text]]:
+        raise ValueError(
+            f"{name_some(without)} has no column {columns.text!r}, which other files have; leave such files "
+            "out of --input"
+        )
+    _check_types(columns, found)
+    parts = []
+    for group in _groups(files.taken, found):
+        fields = {name: found[name].get(group[0]) for name in found}
+        parts.append(_read_group(spark, files.load_paths(group), fields, keys, columns))
+    documents = parts[0]
+    for part in parts[1:]:
+        documents = documents.unionByName(part)
+    return documents
+
+
+def _find(name: str, schemas: dict[str, pa.Schema], keys: Sequence[str]) -> dict[str, Field]:
+    """The named column in each file that has it; ValueError where neither a file nor a folder's name has it."""
+    found = {uri: field for uri, schema in schemas.items() if (field := _field(name, schema))}
+    if not found and same_name(name, keys) is None:
+        existing = dict.fromkeys([*(column for schema in schemas.values() for column in schema.names), *keys])
+        raise no_column(name, list(existing))
+    return found
+
+
+def _field(name: str, schema: pa.Schema) -> Field | None:
+    """A column whose name has a dot goes before the field of a struct."""
+    import pyarrow as pa
+
+    path = column_path(name)
+    for way in dict.fromkeys(((name,), path)):
+        fields, parts = list(schema), []
+        for step in way:
+            own = same_name(step, [field.name for field in fields])
+            if own is None:
+                break
+            field = next(field for field in fields if field.name == own)
+            parts.append(own)
+            fields = list(field.type) if pa.types.is_struct(field.type) else []
+        else:
+            return Field(tuple(parts), field.type, spark_type(field.type))
+    return None
+
+
+def _check_types(columns: InputColumns, found: dict[str, dict[str, Field]]) -> None:
+    """Raise ValueError for a text that is no string, for other values that are several, and for types that differ."""
+    for name, fields in found.items():
+        kinds: dict[str, str] = {}
+        for uri, field in fields.items():
+            where = f" in {printable(readable(uri), 300)}"
+            is_text = field.spark_type in ("string", "binary", NULL)
+            if name == columns.text and not is_text:
+                raise no_text(name, _shown(field), where)
+            if field.spark_type is None:
+                raise no_value(name, f"{_shown(field)}, which Spark does not read as one value,", where)
+            kind = _kind(field)
+            if kind != NULL:
+                kinds.setdefault(kind, uri)
+        if len(kinds) > 1:
+            listed = " and ".join(
+                f"{_shown(fields[uri])} in {printable(readable(uri), 300)}" for uri in list(kinds.values())[:2]
+            )
+            raise ValueError(
+                f"column {name!r} is {listed}; such values cannot be brought together without changing them: write one "
+                "type to all files, or ingest them one kind at a time"
+            )
+
+
+def _kind(field: Field) -> str:
+    """Types of one kind hold values that are written alike."""
+    spark = field.spark_type or ""
+    if spark in ("int", "bigint", "decimal(20,0)"):
+        return "integer"
+    return "string" if spark == "binary" else spark
+
+
+def _shown(field: Field) -> str:
+    """The type as Spark calls it, where it has a name there."""
+    from pyspark.errors import PySparkException
+    from pyspark.sql.pandas.types import from_arrow_type
+
+    try:
+        return from_arrow_type(field.arrow_type).simpleString()
+    except PySparkException:
+        return str(field.arrow_type)
+
+
+def _groups(uris: Sequence[str], found: dict[str, dict[str, Field]]) -> Iterator[list[str]]:
+    """The files in groups that have the named columns in the same places and types."""
+    groups: dict[Any, list[str]] = {}
+    for uri in uris:
+        fields = (found[name].get(uri) for name in found)
+        groups.setdefault(tuple(field and (field.path, field.spark_type) for field in fields), []).append(uri)
+    yield from groups.values()
+
+
+def _read_group(
+    spark: SparkSession, paths: list[str], fields: dict[str, Field | None], keys: Sequence[str], columns: InputColumns
+) -> DataFrame:
+    wanted = [(field.path, field.spark_type) for field in fields.values() if field and field.spark_type != NULL]
+    # Named one by one, all other columns are left alone, whatever they hold.
+    reader = spark.read.schema(_nested(wanted)).option("recursiveFileLookup", "true")
+    rows = reader.parquet(*paths)
+    rows = rows.withColumn(FILE, file_name(rows))
+
+    def value(name: str) -> Column:
+        field, key = fields[name], same_name(name, keys)
+        of_file = F.lit(None).cast("string")
+        if field is not None and field.spark_type != NULL:
+            column = F.col(quote_name(field.path[0]))
+            for step in field.path[1:]:
+                column = column.getField(step)
+            of_file = column.cast("string")
+        # A folder says no document's text.
+        return of_file if key is None or name == columns.text else F.coalesce(of_file, folder_value(F.col(FILE), key))
+
+    return input_rows(rows, columns, {name: value(name) for name in fields}, F.col(FILE))
+
+
+def _nested(wanted: Sequence[tuple[tuple[str, ...], str | None]]) -> StructType:
+    """The struct that has a field of this type at the end of each path."""
+    steps: dict[str, list[tuple[tuple[str, ...], str | None]]] = {}
+    for path, sql_type in wanted:
+        steps.setdefault(path[0], []).append((path[1:], sql_type))
+    fields = []
+    for name, below in steps.items():
+        ends = [sql_type for path, sql_type in below if not path]
+        data_type = DataType.fromDDL(ends[0]) if ends and ends[0] else _nested(below)
+        fields.append(StructField(name, data_type))
+    # Spark reads no file for a schema without columns.
+    return StructType(fields or [StructField("__none", StringType())])

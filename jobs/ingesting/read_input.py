@@ -1,0 +1,147 @@
+"""What ingest reads: files of documents, or a Delta table, as one DataFrame of the same columns."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+
+from jobs.hub.errors import hub_errors
+from jobs.ingesting.checks import choose_files
+from jobs.ingesting.columns import InputColumns, choose_columns, column_path, no_column, same_name
+from jobs.ingesting.files import MAX_NAMED, InputFiles, count_hidden, format_of_files, list_files, readable
+from jobs.ingesting.json_lines import NO_OBJECT, JsonLines, read_json_lines
+from jobs.ingesting.parquet import read_parquet
+from jobs.ingesting.text import read_text_files
+from jobs.spark.namespace import absolute_path, find_table, quote_table_name, spark_reasons
+from jobs.terminal.display import printable
+from udfs.file_kinds import kind_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from jobs.ingesting.hub_datasets import HubFiles
+
+
+@dataclass(frozen=True)
+class Input:
+    """documents: a row each, as input_rows has them; files, lines, hub: what they are from, None where it is not that.
+
+    Nothing is left out. doc_id is null in every row where the input has no such column. Whoever reads the documents
+    has require_readable look at their problems before anything is written.
+    """
+
+    path: str
+    file_format: str
+    columns: InputColumns
+    documents: DataFrame
+    files: InputFiles | None = None
+    lines: JsonLines | None = None
+    hub: HubFiles | None = None
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Turns what Spark raises where the documents are read into a ValueError of one line."""
+        if self.hub is not None:
+            return hub_errors(self.hub.hub_input)
+        return spark_reasons(f"--input {self.path} cannot be read")
+
+    def about(self) -> dict[str, Any]:
+        """What the files are, and are not: for the report, and so that the same can be read again."""
+        found: dict[str, Any] = {"num_hidden": 0, "num_other_files": 0, "other_files": [], "num_unchecked": 0}
+        if self.files is not None:
+            others = self.files.others
+            found |= {"num_other_files": len(others), "num_unchecked": self.files.num_unchecked}
+            found["other_files"] = [readable(uri) for uri in others[:MAX_NAMED]]
+        if self.hub is not None:
+            return found | {"revision": self.hub.commit, "subset": self.hub.subset, "split": self.hub.split}
+        return found | {"num_hidden": 0 if self.files is None else count_hidden(self.path)}
+
+    def require_readable(self, num_read: int, num_problems: int, first: Any) -> None:
+        """Raise ValueError where there are problems; first: the least of them, a row of PROBLEM's fields."""
+        if not num_problems:
+            return
+        file, what = printable(first["file"], 300), first["what"]
+        if self.lines is None:
+            raise ValueError(f"{file} {what}; nothing was written{_and_others(num_problems)}")
+        with self.errors():
+            number = self.lines.find_line(first["file"], self.columns) or 0
+        kind = kind_of(bytes(first["start"])) if first["start"] else None
+        if kind is not None and what == NO_OBJECT and number == 1:
+            raise ValueError(f"{file} is no JSON lines, but {kind}; nothing was written")
+        start = bytes(first["start"] or b"").decode("utf-8", "replace")
+        is_list = what == NO_OBJECT and start.lstrip("\ufeff \t").startswith("[")
+        how = "one object a line is needed: jq -c '.[]'" if is_list else "correct them, or leave them out"
+        raise ValueError(
+            f"{num_problems:,} of {num_read:,} lines cannot be read; the first, line {number:,} of {file}, {what}: it "
+            f"starts with {printable(start, 60)!r}; nothing was written: {how}"
+        )
+
+    def require_columns(self, has: Mapping[str, bool]) -> None:
+        """Raise ValueError for a named column that no line of JSON has; has: which of them have a value anywhere."""
+        if self.lines is None:
+            return
+        folder_keys = self.lines.folder_keys
+        missing = [name for name in self.columns.named() if not has[name] and same_name(name, folder_keys) is None]
+        if not missing:
+            return
+        with self.errors():
+            keys = self.lines.existing_keys()
+        for name in missing:
+            *parents, last = column_path(name)
+            if name not in keys and last not in (self._keys_below(parents) if parents else ()):
+                raise no_column(name, [*keys, *folder_keys])
+
+    def _keys_below(self, parents: Sequence[str]) -> list[str]:
+        assert self.lines is not None
+        with self.errors():
+            return self.lines.existing_keys(parents)
+
+
+def detect_format(spark: SparkSession, path: str) -> str:
+    """parquet, jsonl, text or delta, by the path's _delta_log or its files' extensions.
+
+    Raises ValueError where there is no file, or they are of several formats or of none known here.
+    """
+    path = absolute_path(path)
+    with spark_reasons(f"--input {path} cannot be read; for a table by its name, add --format delta"):
+        if _is_delta_table(spark, path):
+            return "delta"
+        return format_of_files(path, list_files(spark, path))
+
+
+def read_input(spark: SparkSession, path: str, file_format: str, columns: InputColumns) -> Input:
+    """The documents that the path holds in this format; ValueError for files and columns that cannot be read so."""
+    if file_format == "delta":
+        table = quote_table_name(path)
+        with spark_reasons(f"--input {path} cannot be read as a Delta table"):
+            documents = choose_columns(spark.table(table), columns, F.lit(path))
+        return Input(path, file_format, columns, documents)
+    with spark_reasons(f"--input {path} cannot be read as {file_format}"):
+        files = choose_files(spark, path, file_format)
+        if file_format == "jsonl":
+            lines = read_json_lines(spark, files)
+            return Input(path, file_format, columns, lines.documents(columns), files, lines)
+        read = {"parquet": read_parquet, "text": read_text_files}[file_format]
+        return Input(path, file_format, columns, read(spark, files, columns), files)
+
+
+def _and_others(num_problems: int) -> str:
+    return "" if num_problems == 1 else f"; so it is with {num_problems:,} files"
+
+
+def _is_delta_table(spark: SparkSession, path: str) -> bool:
+    if os.path.exists(path):
+        return os.path.isdir(f"{path}/_delta_log")
+    if re.search(r"[*?{\[]", path):
+        return False
+    try:
+        table = quote_table_name(path)
+    except ValueError:
+        # No table has such a name; a file may.
+        return False
+    return find_table(spark, table) is not None

@@ -1,0 +1,216 @@
+"""Ingest: documents from files or a table into the corpus table, each once."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from jobs.ingesting.hub_datasets import parse_hub_input
+from jobs.settings.stage import StageSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+    from jobs.ingesting.read_input import Input
+    from jobs.spark.namespace import Namespace
+
+EXAMPLES = 5
+
+
+class IngestSettings(StageSettings):
+    """Read documents from files (also .gz, .zst, .bz2), a folder, a pattern, a Delta table or a dataset of a hub into
+    the corpus table.
+
+    A column's name may lead into objects, as in meta.lang; a name that has a dot itself goes first, or in backticks:
+    `meta.lang`. Folders such as lang=en are a column lang, whose values are text as it is written there.
+
+    Without --doc-id-column, a document's id is the SHA-256 of its text: the same text twice is one document.
+    What corpus holds already is left as it is, so that ingesting the same input again adds nothing.
+    """
+
+    input: str = Field(
+        description="file, folder, pattern such as 'data/*.jsonl.gz', Delta table, or hf://datasets/OWNER/NAME[@REVISION]"
+    )
+    subset: str | None = Field(None, min_length=1, description="of a dataset of a hub that has several")
+    split: str | None = Field(None, min_length=1, description="of a dataset of a hub; train where none is named")
+    format: Literal["auto", "parquet", "jsonl", "text", "delta"] = Field(
+        "auto", description="jsonl: one object a line; text: one document a file; auto: by the files' extensions"
+    )
+    domain: str | None = Field(None, min_length=1, description="the domain of every document of this input")
+    domain_column: str | None = Field(None, min_length=1, description="the column that holds each document's domain")
+    text_column: str = Field("text", min_length=1, description="the column that holds the text")
+    doc_id_column: str | None = Field(
+        None, min_length=1, description="the column that identifies a document; for text: path"
+    )
+    source_column: str | None = Field(
+        None, min_length=1, description="the column that says where a document is from; else the file"
+    )
+    on_conflict: Literal["fail", "update"] = Field(
+        "fail", description="what to do where corpus has the doc_id with another text; update takes the new one"
+    )
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="take only so many documents: the first by doc_id, which reads all of the input; of a dataset of a "
+        "hub, the first in its own order, which reads no file beyond them",
+    )
+    dry_run: bool = Field(False, description="read and check everything, write nothing")
+    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+
+    @model_validator(mode="after")
+    def _one_domain(self) -> IngestSettings:
+        if (self.domain is None) == (self.domain_column is None):
+            both = "not both" if self.domain else "neither was given"
+            raise ValueError(f"name the domain with --domain NAME or --domain-column COLUMN ({both})")
+        return self
+
+    @model_validator(mode="after")
+    def _of_a_hub(self) -> IngestSettings:
+        if parse_hub_input(self.input) is None:
+            for flag, value in (("--subset", self.subset), ("--split", self.split)):
+                if value is not None:
+                    raise ValueError(f"{flag} is of a dataset of a hub, --input hf://datasets/OWNER/NAME; leave it out")
+        elif self.format != "auto":
+            raise ValueError(f"--format {self.format} is of other inputs; a dataset of a hub says what its files are")
+        return self
+
+
+def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
+    """Add the input's documents to corpus in one commit; returns, and prints, what was found and done.
+
+    Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
+    unique, and ids that corpus holds with another text.
+    """
+    from jobs.ingesting.report import describe, ingest_result
+    from jobs.spark.caching import computed_once
+    from jobs.spark.namespace import Namespace
+    from jobs.spark.statements import run_statement
+    from schemas import corpus
+    from schemas.corpus import UNKNOWN_DOMAIN
+
+    namespace = Namespace.parse(settings.namespace)
+    if not settings.dry_run:
+        namespace.create(spark, corpus.TABLE)
+    found = _find(settings, spark)
+    values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
+    documents = run_statement(spark, "ingesting/documents", values, documents=found.documents)
+    if settings.limit and found.hub is None:
+        documents = _first(found, documents, settings.limit, each_text_once=settings.doc_id_column is None)
+    existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
+    if found.hub is not None:
+        documents = computed_once(documents)
+    compared = run_statement(spark, "ingesting/compared", documents=documents, corpus=existing)
+    with found.errors():
+        domains = run_statement(spark, "ingesting/summary", compared=compared).collect()
+    _require_readable(found, domains)
+    _require_ids(settings, compared, domains)
+    if not settings.dry_run:
+        _write(settings, spark, namespace, documents, existing)
+    result = ingest_result(settings, found.file_format, domains) | found.about()
+    print(json.dumps(result) if settings.json_output else describe(result))
+    return result
+
+
+def _find(settings: IngestSettings, spark: SparkSession) -> Input:
+    from jobs.ingesting.columns import InputColumns
+    from jobs.ingesting.find_input import find_input
+
+    columns = InputColumns(
+        settings.text_column, settings.doc_id_column, settings.domain_column, settings.source_column, settings.domain
+    )
+    return find_input(
+        spark,
+        settings.input,
+        settings.format,
+        columns,
+        subset=settings.subset,
+        split=settings.split,
+        limit=settings.limit,
+    )
+
+
+def _first(found: Input, documents: DataFrame, limit: int, *, each_text_once: bool) -> DataFrame:
+    """The first documents by their ids. Raises ValueError for what cannot be read, whatever the limit leaves out."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    with found.errors():
+        problem = F.col("problem")
+        totals: list[Any] = documents.agg(F.count("*"), F.count(problem), F.min(problem)).collect()
+    found.require_readable(*totals[0])
+    if each_text_once:
+        # The same text twice is one document, of which the limit speaks.
+        copies = Window.partitionBy("doc_id").orderBy("domain", "source")
+        documents = documents.withColumn("copy", F.row_number().over(copies)).where("copy = 1").drop("copy")
+    return documents.orderBy("doc_id", "domain", "source").limit(limit)
+
+
+def _existing(spark: SparkSession, namespace: Namespace, *, with_text: bool) -> DataFrame:
+    """What corpus holds: doc_id, domain, text_sha256; the hash only where ids do not follow from the text anyway."""
+    from schemas import corpus
+
+    if not namespace.exists(spark, corpus.TABLE.name):
+        return spark.createDataFrame([], "doc_id string, domain string, text_sha256 string")
+    text_sha256 = "coalesce(sha2(text, 256), 'null')" if with_text else "cast(null as string)"
+    return namespace.read(spark, corpus.TABLE).selectExpr("doc_id", "domain", f"{text_sha256} as text_sha256")
+
+
+def _require_readable(found: Input, domains: list[Row]) -> None:
+    """Raise ValueError for what of the input cannot be read, and for columns that it does not have."""
+    problems = [row["first_problem"] for row in domains if row["first_problem"]]
+    first = min(problems, key=lambda problem: (problem["file"], problem["block"], problem["line"]), default=None)
+    num_read = sum(row["num_read"] for row in domains)
+    found.require_readable(num_read, sum(row["num_problems"] for row in domains), first)
+    if num_read:
+        columns = found.columns
+        roles = {"text": columns.text, "id": columns.doc_id, "domain": columns.domain, "source": columns.source}
+        found.require_columns(
+            {name: any(row[f"has_{role}"] for row in domains) for role, name in roles.items() if name}
+        )
+
+
+def _require_ids(settings: IngestSettings, compared: DataFrame, domains: list[Row]) -> None:
+    if settings.doc_id_column is None:
+        return
+    column = settings.doc_id_column
+    if without := sum(row["num_without_id"] for row in domains):
+        raise ValueError(f"column {column!r} is null or empty in {without:,} documents; nothing was written")
+    if repeated := sum(row["num_read"] - row["num_documents"] for row in domains):
+        examples = _examples(compared, "num_rows > 1")
+        raise ValueError(
+            f"column {column!r} does not identify documents: {repeated:,} rows repeat the id of another, such as "
+            f"{examples}; nothing was written: remove the repeats, or leave --doc-id-column out"
+        )
+    changed = sum(row["num_other_text"] for row in domains)
+    if changed and settings.on_conflict == "fail":
+        examples = _examples(compared, "has_other_text")
+        raise ValueError(
+            f"{changed:,} documents are in corpus with another text, such as {examples}; nothing was written: "
+            "take the new texts with --on-conflict update, or ingest them under other ids"
+        )
+
+
+def _examples(compared: DataFrame, condition: str) -> str:
+    from jobs.terminal.display import printable
+
+    rows = compared.where(condition).orderBy("doc_id").limit(EXAMPLES).collect()
+    return ", ".join(printable(row["doc_id"], 60) for row in rows)
+
+
+def _write(
+    settings: IngestSettings, spark: SparkSession, namespace: Namespace, documents: DataFrame, existing: DataFrame
+) -> None:
+    from jobs.spark.namespace import spark_reasons
+    from jobs.spark.statements import run_statement
+    from schemas import corpus
+
+    with spark_reasons(f"corpus in {namespace} could not be written, and is as it was"):
+        if settings.on_conflict == "update":
+            each_once = run_statement(spark, "ingesting/new", documents=documents, corpus=existing.limit(0))
+            held = namespace.read(spark, corpus.TABLE)
+            run_statement(spark, "ingesting/update", documents=each_once, corpus=held)
+        else:
+            new = run_statement(spark, "ingesting/new", documents=documents, corpus=existing)
+            namespace.append(new, corpus.TABLE)

@@ -1,0 +1,106 @@
+"""The two parts of a mix: a selection, and what it was selected from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.corpus.scored import current_scores, scored_documents
+from jobs.ranking.places import choose_method, ranked
+from jobs.spark.statements import run_statement
+from jobs.spark.time_travel import read_at_version
+from schemas import mixture, selection_runs, selections
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from jobs.mixing.stage import MixSettings
+    from jobs.spark.namespace import Namespace
+
+
+def choose_selection(namespace: Namespace, spark: SparkSession, selection_id: str | None) -> dict[str, str]:
+    """selection_id and scorer_id of the selection that was named, or of the only one; else a ValueError lists them."""
+    table = namespace.read(spark, selection_runs.TABLE)
+    known = table.groupBy("selection_id", "scorer_id").agg(
+        {"created_at": "max", "num_documents": "sum", "num_tokens": "sum", "rule": "max"}
+    )
+    rows = known.orderBy("max(created_at)", "selection_id").collect()
+    found = [row for row in rows if selection_id in (None, row["selection_id"])]
+    if len(found) == 1 and not found[0]["sum(num_documents)"]:
+        raise ValueError(f"selection {found[0]['selection_id']} has no documents to mix; select some")
+    if len(found) == 1:
+        return {"selection_id": found[0]["selection_id"], "scorer_id": found[0]["scorer_id"]}
+    listed = "".join(
+        f"\n  {row['selection_id']}  {row['sum(num_documents)']:,} documents, {row['sum(num_tokens)']:,} tokens "
+        f"({row['max(rule)']}), of scorer {row['scorer_id']}, since {row['max(created_at)']:%Y-%m-%d %H:%M}"
+        for row in rows
+    )
+    if not rows:
+        raise ValueError(f"namespace {namespace} has no selection yet; select first: attention-influence select ...")
+    if selection_id is None:
+        raise ValueError(f"namespace {namespace} has {len(rows)} selections; name one with --selection-id:{listed}")
+    raise ValueError(f"--selection-id is {selection_id!r}, but namespace {namespace} has only:{listed}")
+
+
+def read_parts(
+    spark: SparkSession, namespace: Namespace, settings: MixSettings, selection: dict[str, str]
+) -> tuple[dict[str, DataFrame], dict[str, int | None]]:
+    """Origin to its documents (doc_id, domain, num_tokens, text_sha256, percentile), and the versions read."""
+    from pyspark.sql import functions as F
+
+    versions: dict[str, int | None] = {}
+    parts: dict[str, DataFrame] = {}
+    columns = ("doc_id", "domain", "num_tokens", "text_sha256", "percentile")
+    table, versions[selections.TABLE.name] = read_at_version(spark, namespace.identifier(selections.TABLE.name))
+    chosen = table.filter(F.col("selection_id") == selection["selection_id"])
+    if settings.selected_share > 0:
+        if settings.repeat_by == "percentile":
+            parts["selected"] = ranked(spark, chosen, choose_method(chosen)).select(*columns)
+        else:
+            parts["selected"] = chosen.withColumn("percentile", F.lit(1.0)).select(*columns)
+    if settings.selected_share < 1:
+        current, read_too = current_scores(spark, namespace, selection["scorer_id"], settings.document_source())
+        versions |= read_too
+        others = scored_documents(current)
+        if settings.baseline == "rest":
+            others = others.join(chosen.select("doc_id"), "doc_id", "left_anti")
+        parts["baseline"] = others.withColumn("percentile", F.lit(1.0)).select(*columns)
+    return parts, versions
+
+
+def draw(spark: SparkSession, settings: MixSettings, origin: str, documents: DataFrame) -> DataFrame:
+    """A part's documents with their repeats, in an order drawn by hash: as jobs.bins takes them, tokens repeated."""
+    of_selection = origin == "selected"
+    values: dict[str, Any] = {
+        "repeats": settings.repeats if of_selection else 1,
+        "seed": settings.seed,
+        "origin": origin,
+    }
+    return run_statement(spark, "mixing/mix_part", values, documents=documents)
+
+
+def summary(
+    spark: SparkSession,
+    namespace: Namespace,
+    mixture_id: str,
+    drawn: dict[str, DataFrame],
+    targets: dict[str, dict[str, int]],
+) -> list[dict[str, Any]]:
+    """What the mix holds of each part and domain, from the rows that were written, beside what there was of it."""
+    from pyspark.sql import functions as F
+
+    there = [
+        (origin, row["domain"], row["documents"], row["tokens"], targets[origin][row["domain"]])
+        for origin, documents in drawn.items()
+        for row in documents.groupBy("domain")
+        .agg(F.count("*").alias("documents"), F.sum("tokens_once").alias("tokens"))
+        .collect()
+    ]
+    available = spark.createDataFrame(
+        there,
+        "origin string, domain string, available_documents bigint, available_tokens bigint, target_tokens bigint",
+    )
+    taken = namespace.read(spark, mixture.TABLE).filter(F.col("mixture_id") == mixture_id)
+    return [
+        row.asDict()
+        for row in run_statement(spark, "mixing/mixture_summary", taken=taken, available=available).collect()
+    ]

@@ -1,0 +1,204 @@
+"""Estimate: what scoring a corpus will take, before anything is spent on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, model_validator
+
+from jobs.settings.scorer import ScorerSettings
+from jobs.spark.namespace import Namespace
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from jobs.scoring.scorers import Scorer
+
+# Documents longer than this are sampled by their beginning, in characters.
+SAMPLE_CHARACTERS = 200_000
+
+
+class EstimateSettings(ScorerSettings):
+    """Say how many tokens a corpus has, by domain, and how long and how much scoring them would take.
+
+    The speed is that of a probe on this machine, or with --device-tflops and --mfu that of a device that is not here.
+    Nothing is written.
+    """
+
+    num_sampled: int = Field(200, ge=10, description="documents to tokenise; more give a closer estimate")
+    devices: int = Field(1, ge=1, description="how many devices will score at a time")
+    price_per_hour: float | None = Field(None, ge=0, description="of one device, in whatever currency")
+    probe_seconds: float = Field(20.0, gt=0, description="how long to time the model on this machine, about")
+    device_tflops: float | None = Field(None, gt=0, description="dense peak of a device that is not here, such as 989")
+    mfu: float | None = Field(None, gt=0, le=1, description="share of that peak that scoring reaches")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> EstimateSettings:
+        if (self.device_tflops is None) != (self.mfu is None):
+            raise ValueError("--device-tflops and --mfu belong together: a speed is the peak times the share of it")
+        return self
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Documents and bytes of a domain, exactly, and its tokens, from a sample."""
+
+    name: str
+    num_documents: int
+    num_bytes: int
+    num_tokens: float
+
+
+def run(settings: EstimateSettings, spark: SparkSession) -> dict[str, Any]:
+    """Print, and return, tokens by domain, the speed and where it is from, hours and cost."""
+    from jobs.corpus.documents import read_documents
+    from jobs.scoring.scorers import resolve_scorer
+    from udfs.checkpoint import load_tokenizer
+    from udfs.plausible import require_plausible_tokens, tokens_per_byte
+
+    namespace = Namespace.parse(settings.namespace)
+    documents = read_documents(spark, namespace, settings.document_source())
+    scorer = resolve_scorer(settings, spark, namespace)
+    texts = sample(documents, settings.num_sampled)
+    if not texts:
+        raise ValueError(f"{settings.corpus_table or 'the corpus'} has no document with text; nothing to estimate")
+    tokenizer = load_tokenizer(scorer.checkpoint)
+    if settings.device_tflops is not None:
+        # No weights are loaded: the tokenizer alone can be asked.
+        found, allow = tokens_per_byte(tokenizer), settings.allow_implausible_model
+        require_plausible_tokens(found, scorer.checkpoint.name, allow=allow)
+    domains = count_tokens(documents, texts, tokenizer)
+    if settings.device_tflops is not None and settings.mfu is not None:
+        speed = settings.device_tflops * 1e12 * settings.mfu / flops_a_token(scorer, texts)
+        how = "from operations and --mfu"
+    else:
+        speed, how = speed_by_probe(settings, scorer, [text for _, text in texts]), "measured on this machine"
+    num_tokens = sum(domain.num_tokens for domain in domains)
+    hours = num_tokens / speed / 3600
+    result = {
+        "num_documents": sum(domain.num_documents for domain in domains),
+        "num_tokens": round(num_tokens),
+        "domains": [vars(domain) for domain in domains],
+        "tokens_per_second_and_device": speed,
+        "speed_is": how,
+        "devices": settings.devices,
+        "hours": hours / settings.devices,
+        "device_hours": hours,
+        "cost": None if settings.price_per_hour is None else hours * settings.price_per_hour,
+    }
+    print(json.dumps(result) if settings.json_output else describe(result))
+    return result
+
+
+def sample(documents: DataFrame, num_sampled: int) -> list[tuple[str, str]]:
+    """(domain, text) of documents in the order of their hash: the same each time, and from all domains alike."""
+    from pyspark.sql import functions as F
+
+    texts = documents.filter("num_bytes > 0 and is_valid_utf8(text)").select(
+        F.coalesce("domain", F.lit("")).alias("domain"),
+        F.left("text", F.lit(SAMPLE_CHARACTERS)).alias("text"),
+        "doc_id",
+    )
+    rows = texts.orderBy(F.xxhash64("doc_id"), "doc_id").limit(num_sampled).collect()
+    return [(row["domain"], row["text"]) for row in rows]
+
+
+def count_tokens(documents: DataFrame, texts: list[tuple[str, str]], tokenizer: Any) -> list[Domain]:
+    """Each domain's documents and bytes, and its tokens: bytes times the sample's tokens a byte there, or in all."""
+    from pyspark.sql import functions as F
+
+    tokens, num_bytes = Counter[str](), Counter[str]()
+    for domain, text in texts:
+        tokens[domain] += len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        num_bytes[domain] += len(text.encode())
+    overall = tokens.total() / num_bytes.total()
+    sizes = documents.groupBy(F.coalesce("domain", F.lit("")).alias("domain")).agg(
+        F.count("*").alias("num_documents"), F.sum("num_bytes").alias("num_bytes")
+    )
+    found = []
+    for row in sizes.orderBy("domain").collect():
+        name = row["domain"]
+        a_byte = tokens[name] / num_bytes[name] if name in tokens else overall
+        found.append(Domain(name, row["num_documents"], row["num_bytes"], row["num_bytes"] * a_byte))
+    return found
+
+
+def speed_by_probe(settings: EstimateSettings, scorer: Scorer, texts: list[str]) -> float:
+    """Document tokens a second, both losses, of this process scoring the sample for about probe_seconds."""
+    import torch
+
+    from udfs.checkpoint import load_model, load_tokenizer
+    from udfs.paired import PairedScorer
+    from udfs.plausible import plain_text_figures, require_plausible
+    from udfs.precision import resolve_dtype
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_model(scorer.checkpoint, resolve_dtype(scorer.dtype, device), device)
+    tokenizer = load_tokenizer(scorer.checkpoint)
+    figures = plain_text_figures(model, tokenizer)
+    paired = PairedScorer(model, tokenizer, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens)
+    require_plausible(figures, scorer.checkpoint.name, allow=settings.allow_implausible_model)
+    # The first pass claims memory and warms up; it says nothing about the others.
+    paired.score(texts[:1])
+    num_tokens, seconds, first, count = 0, 0.0, 0, 4
+    while seconds < settings.probe_seconds and first < len(texts):
+        begin = time.monotonic()
+        scores = paired.score(texts[first : first + count])
+        seconds += time.monotonic() - begin
+        num_tokens += sum(score.num_tokens for score in scores)
+        first, count = first + count, 2 * count
+    if not num_tokens:
+        raise ValueError("none of the sampled documents has two tokens; nothing to time")
+    return num_tokens / seconds
+
+
+def flops_a_token(scorer: Scorer, texts: list[tuple[str, str]]) -> float:
+    """Operations for both losses of a token, averaged over the sample's windows."""
+    from transformers import AutoConfig
+
+    from udfs.checkpoint import load_tokenizer
+    from udfs.flops import useful_flops
+
+    checkpoint = scorer.checkpoint
+    config = AutoConfig.from_pretrained(
+        checkpoint.path, revision=checkpoint.revision, trust_remote_code=checkpoint.trust_remote_code
+    ).get_text_config()
+    tokenizer = load_tokenizer(checkpoint)
+    lengths = []
+    for _, text in texts:
+        num_tokens = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        lengths += [scorer.window] * (num_tokens // scorer.window) + [num_tokens % scorer.window]
+    lengths = [length for length in lengths if length > 1]
+    if not lengths:
+        raise ValueError("none of the sampled documents has two tokens; nothing to count operations of")
+    return useful_flops(config, min(layer for layer, _ in scorer.heads), lengths) / sum(lengths)
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The estimate for a person."""
+    from jobs.terminal.display import plain_table, printable
+
+    header = ["domain", "documents", "bytes", "tokens, about"]
+    rows = [
+        [
+            printable(d["name"] or "(none)", 40),
+            f"{d['num_documents']:,}",
+            f"{d['num_bytes']:,}",
+            f"{d['num_tokens']:,.0f}",
+        ]
+        for d in result["domains"]
+    ]
+    cost = "" if result["cost"] is None else f", which costs {result['cost']:,.2f}"
+    return "\n".join(
+        [
+            plain_table(header, rows),
+            f"{result['num_tokens']:,} tokens in {result['num_documents']:,} documents; "
+            f"{result['tokens_per_second_and_device']:,.0f} tokens a second a device ({result['speed_is']})",
+            f"{result['hours']:,.2f} hours on {result['devices']} devices: "
+            f"{result['device_hours']:,.2f} device-hours{cost}",
+        ]
+    )

@@ -1,0 +1,100 @@
+"""Documents and what the model says of them, as rows of `scores`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from schemas import scores
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from jobs.scoring.batch_scorer import ScoringPlan
+
+
+def score_rows(documents: DataFrame, plan: ScoringPlan, run_id: str) -> DataFrame:
+    """One row a document, matching schemas.scores, and its num_bytes last.
+
+    Text that Python cannot take is not sent there: too long for a worker's memory, or bytes that are no UTF-8,
+    at which the whole task would stop. Its row says so.
+    """
+    too_long = F.col("num_bytes") > plan.max_text_bytes
+    broken = ~F.is_valid_utf8(F.coalesce("text", F.lit("")))
+    readable = F.when(~too_long & ~broken, F.col("text"))
+    scored = documents.withColumn("paired", plan.paired_scores(readable))
+    unread = F.when(too_long, "TextTooLong").when(broken, "InvalidUtf8")
+    why = F.when(
+        too_long, F.format_string(f"the text has %d bytes; --max-text-bytes is {plan.max_text_bytes}", "num_bytes")
+    ).when(broken, "the text is not valid UTF-8; mend it where it is made, or with make_valid_utf8 in SQL")
+    return _rows(
+        scored,
+        plan,
+        run_id,
+        {name: F.when(unread.isNull(), F.col(f"paired.{name}")) for name in _MEASURES},
+        F.when(unread.isNotNull(), "failed").otherwise(F.col("paired.status")),
+        F.coalesce(unread, "paired.error_class"),
+        F.coalesce(why, "paired.error_message"),
+    )
+
+
+def unread_rows(
+    documents: DataFrame, error_class: Column, message: Column, plan: ScoringPlan, run_id: str
+) -> DataFrame:
+    """One failed row a document, matching schemas.scores, and its num_bytes last; the model is not asked."""
+    types = {field.name: field.dataType for field in scores.TABLE.schema}
+    measures = {name: F.lit(None).cast(types[name]) for name in _MEASURES}
+    return _rows(documents, plan, run_id, measures, F.lit("failed"), error_class, message)
+
+
+def _rows(
+    documents: DataFrame,
+    plan: ScoringPlan,
+    run_id: str,
+    measures: dict[str, Column],
+    status: Column,
+    error_class: Column,
+    error_message: Column,
+) -> DataFrame:
+    return documents.select(
+        "doc_id",
+        "text_sha256",
+        F.lit(plan.scorer_id).alias("scorer_id"),
+        "attempt",
+        "domain",
+        *[measure.alias(name) for name, measure in measures.items()],
+        status.alias("status"),
+        error_class.alias("error_class"),
+        error_message.alias("error_message"),
+        F.lit(run_id).alias("run_id"),
+        F.current_timestamp().alias("scored_at"),
+        "num_bytes",
+    )
+
+
+_MEASURES = (
+    "num_tokens",
+    "num_predicted_tokens",
+    "num_windows",
+    "num_float32_windows",
+    "base_nll_sum",
+    "masked_nll_sum",
+    "base_loss",
+    "masked_loss",
+    "influence_score",
+)
+
+
+def totals() -> list[Column]:
+    """What is counted while a batch is written, without reading it again."""
+    of_status = [F.count_if(F.col("status") == status).alias(status) for status in scores.STATUSES]
+    is_new = F.col("attempt") == 1
+    of_new = [
+        F.count_if(is_new).alias("num_new"),
+        F.count_if(is_new & (F.col("status") == "failed")).alias("num_new_failed"),
+    ]
+    sums = [F.sum(name).alias(name) for name in ("num_tokens", "num_float32_windows")]
+    # What was not read says nothing of the speed.
+    num_bytes = F.sum(F.when(F.col("num_tokens").isNotNull(), F.col("num_bytes"))).alias("num_bytes")
+    return [*of_status, *of_new, *sums, num_bytes]

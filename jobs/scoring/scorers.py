@@ -1,0 +1,192 @@
+"""A scorer: everything that a score depends on besides the text, with an id that changes when any of it does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from jobs.spark.failures import retry_conflicts, worker_errors, worker_failure, workers_fail
+from jobs.spark.namespace import Namespace
+from schemas import head_masks, scorers
+from schemas.identity import identity
+from udfs.attention import Head, MaskMode
+from udfs.checkpoint import Checkpoint, resolve_checkpoint
+from udfs.head_mask import check_heads, mask_identity, read_heads_file
+from udfs.paired import SCORING_VERSION
+from udfs.plausible import PlainTextFigures, require_plausible
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+    from jobs.settings.scorer import ScorerSettings
+    from schemas.contract import TableContract
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model, a mask and how they are used. dtype is float32, bfloat16 or float16; window is in tokens."""
+
+    checkpoint: Checkpoint
+    heads: tuple[Head, ...]
+    mask_mode: MaskMode
+    window: int
+    dtype: str
+
+    @property
+    def mask_id(self) -> str:
+        """The mask's id in head_masks."""
+        return mask_identity(self.checkpoint.model_id, self.heads)
+
+    @property
+    def scorer_id(self) -> str:
+        """The scorer's id in scorers."""
+        model = self.checkpoint
+        parts = (model.weights_hash, model.tokenizer_hash, self.mask_id, self.mask_mode, str(self.window), self.dtype)
+        return identity(*parts, str(SCORING_VERSION))
+
+    def recorded_figures(
+        self, spark: SparkSession, namespace: Namespace, *, allow_implausible: bool
+    ) -> PlainTextFigures | None:
+        """What the scorer's model made of plain text, as it was recorded; None where it was not.
+
+        Raises ValueError where they are not those of a model that knows it, unless that is allowed.
+        """
+        if not namespace.exists(spark, scorers.TABLE.name):
+            return None
+        known = namespace.read(spark, scorers.TABLE)
+        row = known.filter(known.scorer_id == self.scorer_id).first()
+        if row is None or row["plain_text_tokens_per_byte"] is None or row["plain_text_loss"] is None:
+            return None
+        found = (row["plain_text_tokens_per_byte"], row["plain_text_loss"])
+        figures = PlainTextFigures(*found, self.checkpoint.vocab_size)
+        require_plausible(figures, self.checkpoint.name, allow=allow_implausible)
+        return figures
+
+    def record(self, spark: SparkSession, namespace: Namespace, figures: PlainTextFigures | None = None) -> None:
+        """Add the scorer, and its mask if that came from a file, to their tables unless they are there.
+
+        The row of a scorer that has no figures is given them.
+        """
+        model, now = self.checkpoint, datetime.now(UTC)
+        mask = (self.mask_id, model.model_id, None, list(self.heads), None, now)
+        hashes = (model.weights_hash, model.tokenizer_hash)
+        use = (self.mask_id, self.mask_mode, self.window, self.dtype, SCORING_VERSION)
+        # A loss that is not finite, of a model that was allowed, is none to keep.
+        found = [figures.tokens_per_byte, figures.loss] if figures and math.isfinite(figures.loss) else [None, None]
+        scorer = (self.scorer_id, model.model_id, model.name, *hashes, *use, now, *found)
+        rows: list[tuple[Any, str, tuple[Any, ...]]] = [
+            (head_masks.TABLE, "mask_id", mask),
+            (scorers.TABLE, "scorer_id", scorer),
+        ]
+        for table, key, row in rows:
+            namespace.create(spark, table)
+            retry_conflicts(partial(_add_once, spark, namespace, table, key, row))
+
+
+def _add_once(spark: SparkSession, namespace: Namespace, table: TableContract, key: str, row: tuple[Any, ...]) -> None:
+    """Add the row, whose first value is its key, or fill the nulls of the one that the table has.
+
+    A conflict where another run does so too.
+    """
+    rows = namespace.read(spark, table)
+    known = rows.filter(rows[key] == row[0]).first()
+    filled = row if known is None else tuple(new if old is None else old for old, new in zip(known, row, strict=True))
+    if known is None or filled != tuple(known):
+        # Two appends never conflict: runs that begin at once would each add it.
+        namespace.replace(spark.createDataFrame([filled], table.schema), table, key, row[0])
+
+
+def measure_figures(spark: SparkSession, plain_text: Any, tasks: int) -> PlainTextFigures:
+    """What the scorer's model makes of plain text, on a worker, which keeps the model for the documents.
+
+    plain_text: the pandas_udf that says it; tasks: of the scoring to come, for a message. Raises ValueError where the
+    model cannot be loaded, or does not know plain text and that is not allowed.
+    """
+    rows = spark.range(0, 1, 1, 1).select(plain_text("id").alias("figures")).select("figures.*")
+    try:
+        with worker_errors():
+            return PlainTextFigures(**rows.collect()[0].asDict())
+    except Exception as error:
+        failure = worker_failure(error)
+        if failure is None:
+            raise
+        raise workers_fail(failure, tasks) from error
+
+
+def resolve_scorer(settings: ScorerSettings, spark: SparkSession, namespace: Namespace) -> Scorer:
+    """The scorer that the settings describe; ValueError for a model, mask or window that does not fit."""
+    checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    if settings.window > checkpoint.max_positions:
+        raise ValueError(
+            f"--window {settings.window} is beyond the {checkpoint.max_positions} tokens that {checkpoint.model_id} "
+            f"reads; use --window {checkpoint.max_positions} or less"
+        )
+    heads = choose_heads(spark, namespace, checkpoint, settings.mask_id, settings.heads_file)
+    return Scorer(checkpoint, heads, settings.mask_mode, settings.window, choose_dtype(spark, settings.dtype))
+
+
+def choose_heads(
+    spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None, heads_file: str | None
+) -> tuple[Head, ...]:
+    """The heads of the mask with this id, or of the file, or of the only mask that was detected for this model.
+
+    Raises ValueError for both at once, for a mask that is missing or of another model, where none is named and several
+    were detected, and for heads that the model does not have.
+    """
+    if mask_id and heads_file:
+        raise ValueError(f"--mask-id {mask_id} and --heads-file {heads_file} both name a mask; give one of them")
+    if heads_file:
+        heads = read_heads_file(heads_file)
+    else:
+        mask = _find_mask(namespace.read(spark, head_masks.TABLE), namespace, checkpoint, mask_id)
+        heads = [(head["layer"], head["head"]) for head in mask["heads"]]
+    check_heads(heads, checkpoint.model_id, checkpoint.num_layers, checkpoint.num_heads)
+    return tuple(sorted(heads))
+
+
+def _find_mask(masks: DataFrame, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None) -> Row:
+    is_wanted = masks.mask_id == mask_id if mask_id else masks.model_id == checkpoint.model_id
+    found = masks.filter(is_wanted).orderBy("created_at", "mask_id").collect()
+    if not mask_id:
+        # One of a file is somebody's experiment, unless there is no other.
+        found = [row for row in found if row["detection_id"]] or found
+    if not found:
+        missing = f"mask {mask_id!r}" if mask_id else f"mask of {checkpoint.model_id}"
+        raise ValueError(
+            f"namespace {namespace} has no {missing}; detect the heads first: "
+            f"attention-influence detect-heads --namespace {namespace} --model {checkpoint.name}"
+        )
+    if len(found) > 1:
+        listed = "".join(
+            f"\n  {row['mask_id']}  {len(row['heads'])} heads, "
+            f"{'of a file' if row['top_fraction'] is None else 'the top {:g}'.format(row['top_fraction'])}, "
+            f"since {row['created_at']:%Y-%m-%d %H:%M}"
+            for row in found
+        )
+        raise ValueError(
+            f"namespace {namespace} has several masks of {checkpoint.model_id}; name one with --mask-id:{listed}"
+        )
+    if found[0]["model_id"] != checkpoint.model_id:
+        raise ValueError(
+            f"mask {mask_id} is of {found[0]['model_id']}, not of {checkpoint.model_id}; name one of its own"
+        )
+    return found[0]
+
+
+def choose_dtype(spark: SparkSession, asked: str) -> str:
+    """The number format that was asked for; for auto, 16 bits where tasks have a GPU, else float32.
+
+    The driver decides, so that all workers agree and the scorer's id says which it is.
+    """
+    import torch
+
+    from udfs.precision import resolve_dtype
+
+    if asked != "auto":
+        return asked
+    if torch.cuda.is_available():
+        return str(resolve_dtype("auto", "cuda")).removeprefix("torch.")
+    return "bfloat16" if spark.conf.get("spark.task.resource.gpu.amount", "") else "float32"

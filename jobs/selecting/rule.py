@@ -1,0 +1,45 @@
+"""A selection's rule as what may be taken of each domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from jobs.ranking.cutoffs import Limit
+from jobs.selecting.settings import SelectSettings
+from jobs.settings.stage import nearest
+
+Totals = Mapping[str, tuple[int, int]]
+
+
+def require_known_domains(flag: str, named: Iterable[str], domains: set[str]) -> None:
+    """Raise ValueError where the flag names a domain that has no scored document."""
+    for domain in named:
+        if domain not in domains:
+            raise ValueError(f"{flag} {domain!r} has no scored document; {nearest(domain, domains)}")
+
+
+def limits(settings: SelectSettings, totals: Totals) -> dict[str, Limit]:
+    """What the rule allows of each domain; totals: domain to its documents and tokens. Not for thresholds.
+
+    Shares are of the decimal numbers as they were written: 0.3 of 10 documents are 3.
+    """
+    if settings.rule == "fraction":
+        return {domain: Limit(max_documents=_share(settings.value(domain), n)) for domain, (n, _) in totals.items()}
+    if settings.rule == "token_fraction":
+        return {domain: Limit(max_tokens=_share(settings.value(domain), t)) for domain, (_, t) in totals.items()}
+    return {domain: Limit(max_tokens=budget) for domain, budget in _token_budgets(settings, totals).items()}
+
+
+def _share(share: float, of: int) -> int:
+    return int(Fraction(str(share)) * of)
+
+
+def _token_budgets(settings: SelectSettings, totals: Totals) -> dict[str, int]:
+    """Each domain's tokens: its own where it has a rule of its own, else a part of the rest, by its tokens."""
+    assert settings.tokens is not None
+    fixed = {domain: int(tokens) for domain, tokens in settings.domain.items()}
+    rest = int(settings.tokens) - sum(fixed.values())
+    others = {domain: tokens for domain, (_, tokens) in totals.items() if domain not in fixed}
+    shared = sum(others.values())
+    return fixed | {domain: rest * tokens // shared for domain, tokens in others.items()}

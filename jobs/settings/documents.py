@@ -1,0 +1,29 @@
+"""The settings that say where documents are: shared by the stages that read their text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from jobs.settings.stage import StageSettings
+
+if TYPE_CHECKING:
+    from jobs.corpus.documents import DocumentSource
+
+
+class DocumentSettings(StageSettings):
+    """Where the documents are."""
+
+    corpus_table: str | None = Field(
+        None, description="Delta table with the documents; by default the namespace's corpus"
+    )
+    doc_id_column: str = Field("doc_id", description="its column with the document's id")
+    text_column: str = Field("text", description="its column with the text")
+    domain_column: str = Field("domain", description="its column with the domain")
+
+    def document_source(self) -> DocumentSource:
+        """The table and its columns."""
+        from jobs.corpus.documents import DocumentSource
+
+        return DocumentSource(self.corpus_table, self.doc_id_column, self.text_column, self.domain_column)

@@ -1,0 +1,236 @@
+"""Where the tables live: a schema of a catalog, or a folder of Delta tables."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import schemas
+from jobs.spark.failures import retry_creation
+from jobs.spark.spark_errors import reason as reason
+from jobs.spark.spark_errors import spark_reasons as spark_reasons
+from schemas.quoting import quote_name, quote_text
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from schemas.contract import TableContract
+
+_HOSTILE = re.compile(r"[\"'`;\x00-\x1f\x7f]")
+_NAME = re.compile(r"[\w-]+\Z")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_NO_TABLE = {
+    "DELTA_MISSING_DELTA_TABLE",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "DELTA_TABLE_NOT_FOUND",
+    "PATH_NOT_FOUND",
+    "SCHEMA_NOT_FOUND",
+    "TABLE_OR_VIEW_NOT_FOUND",
+}
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A schema ("catalog.schema" or "schema"), or a folder or URI that holds a Delta table a folder.
+
+    Exactly one of schema_parts and folder is set; make one with Namespace.parse.
+    """
+
+    schema_parts: tuple[str, ...] = ()
+    folder: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Namespace:
+        """The namespace that a person named: a folder where there is a slash in it, else a schema.
+
+        Raises ValueError for a name that could be read as SQL, or that is neither.
+        """
+        _refuse_hostile(text, "--namespace")
+        if "/" in text or text in (".", "..", "~"):
+            return cls(folder=absolute_path(text))
+        parts = tuple(text.split("."))
+        if len(parts) > 2 or not all(_NAME.match(part) for part in parts):
+            raise ValueError(
+                f"--namespace is {text!r}, but must be a schema (catalog.schema or schema), or a folder or URI "
+                "with a slash in it (./data, s3://bucket/data)"
+            )
+        return cls(schema_parts=parts)
+
+    def __str__(self) -> str:
+        return self.folder or ".".join(self.schema_parts)
+
+    def identifier(self, table_name: str) -> str:
+        """The table as quoted SQL: `catalog`.`schema`.`scores`, or delta.`/folder/scores`."""
+        if not _NAME.match(table_name):
+            raise ValueError(f"{table_name!r} is no table name: letters, digits, _ and - only")
+        if self.folder:
+            return f"delta.{quote_name(f'{self.folder}/{table_name}')}"
+        return ".".join(quote_name(part) for part in (*self.schema_parts, table_name))
+
+    def exists(self, spark: SparkSession, table_name: str) -> bool:
+        """Whether the namespace holds that table."""
+        return find_table(spark, self.identifier(table_name)) is not None
+
+    def table_names(self, spark: SparkSession) -> list[str]:
+        """The names of the tables that the namespace holds, in order.
+
+        Spark cannot list a folder that is not on this machine: there, the known ones that exist.
+        """
+        if self.schema_parts:
+            schema = ".".join(quote_name(part) for part in self.schema_parts)
+            with spark_reasons(f"namespace {self} cannot be read"):
+                listed = spark.sql(f"show tables in {schema}").where("not isTemporary").collect()
+            found = [row["tableName"] for row in listed]
+        elif os.path.isdir(local := _local(self.folder)):
+            found = [name for name in os.listdir(local) if os.path.isdir(f"{local}/{name}/_delta_log")]
+        else:
+            found = [name for name in known_tables() if self.exists(spark, name)]
+        return sorted(name for name in found if _NAME.match(name))
+
+    def create(self, spark: SparkSession, contract: TableContract) -> None:
+        """Create the table where it is missing, with its schema; call it before any work.
+
+        Raises ValueError where the namespace cannot be written, or holds another table of this name.
+        """
+        from schemas.contract import create_table
+
+        if self.folder:
+            _refuse_read_only(f"{self.folder}/{contract.name}")
+        doing = f"the {contract.name} table cannot be created in namespace {self}; name another with --namespace"
+        with spark_reasons(doing):
+            self._create_schema(spark)
+            # Runs that begin at once make the same tables.
+            retry_creation(lambda: create_table(spark, contract, self.identifier(contract.name)))
+
+    def read(self, spark: SparkSession, contract: TableContract) -> DataFrame:
+        """The table, checked against its contract; where it is missing, a ValueError that says what makes it."""
+        from schemas.contract import check_schema
+
+        identifier = self.identifier(contract.name)
+        table = find_table(spark, identifier)
+        if table is None:
+            folder = f" (or is it the folder ./{self}?)" if self.schema_parts and os.path.isdir(str(self)) else ""
+            raise ValueError(
+                f"namespace {self}{folder} has no {contract.name} table; make it first: "
+                f"attention-influence {contract.made_by} --namespace {self} ..."
+            )
+        check_schema(table.schema, contract, identifier)
+        return table
+
+    def append(self, rows: DataFrame, contract: TableContract, options: Mapping[str, str] | None = None) -> None:
+        """Add the rows in one commit; ValueError unless their columns are exactly the contract's."""
+        from schemas.contract import check_schema
+
+        check_schema(rows.schema, contract, f"what was to be added to {contract.name}")
+        # Analyzed once more: the writer would start from the text of a SQL statement, whose inputs have gone.
+        writer = rows.select("*").writeTo(self.identifier(contract.name))
+        for key, value in (options or {}).items():
+            writer = writer.option(key, value)
+        writer.append()
+
+    def replace(self, rows: DataFrame, contract: TableContract, column: str, value: str) -> None:
+        """Put the rows in the place of those where column is value, in one commit.
+
+        All rows must have that value. Raises ValueError unless their columns are exactly the contract's.
+        """
+        from schemas.contract import check_schema
+
+        check_schema(rows.schema, contract, f"what was to be written to {contract.name}")
+        condition = f"{quote_name(column)} = {quote_text(value)}"
+        writer = rows.select("*").write.format("delta").mode("overwrite").option("replaceWhere", condition)
+        if self.folder:
+            writer.save(f"{self.folder}/{contract.name}")
+        else:
+            writer.saveAsTable(self.identifier(contract.name))
+
+    def replace_all(self, rows: DataFrame, contract: TableContract) -> None:
+        """Put the rows in the place of all that are there, in one commit; ValueError unless the columns are right."""
+        from pyspark.sql.functions import lit
+
+        from schemas.contract import check_schema
+
+        check_schema(rows.schema, contract, f"what was to be written to {contract.name}")
+        rows.select("*").writeTo(self.identifier(contract.name)).overwrite(lit(True))
+
+    def _create_schema(self, spark: SparkSession) -> None:
+        if self.folder:
+            return
+        schema = ".".join(quote_name(part) for part in self.schema_parts)
+        if spark.catalog.databaseExists(schema):
+            return
+        if len(self.schema_parts) == 1 and spark.conf.get("spark.sql.catalogImplementation") == "in-memory":
+            raise ValueError(
+                f"namespace {self} would be a schema, but this Spark forgets schemas when it ends; "
+                f"for a folder, write --namespace ./{self}"
+            )
+        spark.sql(f"create schema if not exists {schema}")
+
+
+def quote_table_name(text: str) -> str:
+    """A table that a person named, as quoted SQL: a name of up to three parts, or a Delta table's path.
+
+    Reads delta.`/path` too. Raises ValueError for anything that could be read as SQL.
+    """
+    quoted_path = re.fullmatch(r"delta\.`([^`]+)`", text, re.IGNORECASE)
+    path = quoted_path.group(1) if quoted_path else text
+    _refuse_hostile(path, "the table name")
+    if quoted_path or "/" in path:
+        return f"delta.{quote_name(absolute_path(path))}"
+    parts = path.split(".")
+    if len(parts) > 3 or not all(_NAME.match(part) for part in parts):
+        raise ValueError(
+            f"{text!r} is no table name; write table, schema.table or catalog.schema.table, "
+            "or the path of a Delta table, with a slash in it"
+        )
+    return ".".join(quote_name(part) for part in parts)
+
+
+def _refuse_read_only(folder: str) -> None:
+    """A table that is there already would be missed by creating it, and the job would fail at its end."""
+    path = _local(folder)
+    if os.path.isdir(path) and not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise ValueError(f"{path} cannot be written by this user; name another folder with --namespace")
+
+
+def find_table(spark: SparkSession, identifier: str) -> DataFrame | None:
+    """The table under the quoted identifier, None where there is none; ValueError where it cannot be read."""
+    from pyspark.errors import AnalysisException
+
+    with spark_reasons(f"table {identifier} cannot be read"):
+        try:
+            table = spark.table(identifier)
+            _: Any = table.schema  # Spark Connect looks the table up no earlier.
+        except AnalysisException as error:
+            if error.getCondition() in _NO_TABLE:
+                return None
+            raise
+        return table
+
+
+def absolute_path(path: str) -> str:
+    """The path from the root, ~ resolved; a URI as it is."""
+    if _URI.match(path):
+        return path.rstrip("/")
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def known_tables() -> list[str]:
+    """The names of the tables that have a contract."""
+    names = [module.name for module in pkgutil.iter_modules(schemas.__path__)]
+    return [name for name in names if hasattr(importlib.import_module(f"schemas.{name}"), "TABLE")]
+
+
+def _local(folder: str) -> str:
+    return re.sub("^file:/+", "/", folder)
+
+
+def _refuse_hostile(text: str, what: str) -> None:
+    found = _HOSTILE.search(text)
+    if found or not text.strip():
+        bad = f"holds {found.group()!r}" if found else "is empty"
+        raise ValueError(f"{what} is {text!r}, which {bad}; no quotes, semicolons or control characters here")

@@ -1,0 +1,42 @@
+"""What the tests of score share: a tiny model, its heads, documents, and what became of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from jobs.spark.namespace import Namespace
+from schemas import corpus, scores
+from tests.udfs.conftest import SENTENCES
+
+HEADS = [(1, 0), (1, 3), (2, 2)]
+WINDOW = 48
+
+
+def documents(count: int, first: int = 0) -> dict[str, str]:
+    """Texts of one to six sentences, each of its own."""
+    return {
+        f"doc-{n:03}": f"Number {n}. " + " ".join(SENTENCES[(n + k) % 4] for k in range(1 + n % 6))
+        for n in range(first, first + count)
+    }
+
+
+def add_documents(spark: SparkSession, namespace: str, texts: dict[str, Any]) -> None:
+    """Append the texts to the namespace's corpus."""
+    place = Namespace.parse(namespace)
+    place.create(spark, corpus.TABLE)
+    rows = [(doc_id, "prose", text, None) for doc_id, text in texts.items()]
+    place.append(spark.createDataFrame(rows, corpus.TABLE.schema), corpus.TABLE)
+
+
+def all_scores(spark: SparkSession, namespace: str) -> list[Any]:
+    """Every row of scores."""
+    return Namespace.parse(namespace).read(spark, scores.TABLE).collect()
+
+
+def scores_by_id(spark: SparkSession, namespace: str) -> dict[str, Any]:
+    """The rows of scores by doc_id, of which each may have one."""
+    rows = all_scores(spark, namespace)
+    assert len({row["doc_id"] for row in rows}) == len(rows), "a document has two scores"
+    return {row["doc_id"]: row for row in rows}
