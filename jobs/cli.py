@@ -1,4 +1,4 @@
-"""The command line: one program with a subcommand a stage."""
+"""The command line: one program with a subcommand per stage."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
-from jobs.settings.stage import STAGES, Settings, load_settings, nearest, stage_module, stage_name
+from jobs.settings.messages import nearest
+from jobs.settings.stage import PROGRAM
+from jobs.stages import STAGES, Stage
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-PROGRAM = "attention-influence"
 # With this variable, every error of Spark keeps its traceback, with Java's stack.
 DEBUG = "ATTENTION_INFLUENCE_DEBUG"
 _OTHERS = re.compile(r"[/\\](pyspark|py4j)[/\\]")
@@ -40,16 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(f"{PROGRAM} {_version()}")
         return 0
-    stage, rest = arguments[0], arguments[1:]
-    if stage not in STAGES:
-        print(f"{PROGRAM}: error: there is no stage {stage!r}; {nearest(stage, STAGES)}", file=sys.stderr)
+    name, rest = arguments[0], arguments[1:]
+    if name not in STAGES:
+        print(f"{PROGRAM}: error: there is no stage {name!r}; {nearest(name, STAGES)}", file=sys.stderr)
         return 2
-    try:
-        module = stage_module(stage)
-    except ModuleNotFoundError as error:
-        return _missing_package(stage, error)
-    status: int = module.main(rest)
-    return status
+    return run_stage(STAGES[name], rest)
 
 
 def console() -> None:
@@ -61,26 +53,20 @@ def console() -> None:
         sys.exit(status)
 
 
-def run_stage(
-    settings_class: type[Settings],
-    run: Callable[[Settings, SparkSession], object],
-    argv: Sequence[str] | None = None,
-) -> int:
+def run_stage(stage: Stage, argv: Sequence[str]) -> int:
     """Load the stage's settings, get a session, run it; returns the exit status, as exit_status does."""
-    stage = stage_name(settings_class)
-    prog = f"{PROGRAM} {stage}"
 
     def work() -> None:
-        settings = load_settings(settings_class, argv, prog)
+        settings = stage.load_settings(argv)
         from jobs.spark.session import get_session
 
-        run(settings, get_session(prog))
+        stage.function()(settings, get_session(f"{PROGRAM} {stage.name}"))
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal of another encoding shows an escape, and half a surrogate pair stops no job.
             stream.reconfigure(errors="backslashreplace")
-    return exit_status(stage, work)
+    return exit_status(stage.name, work)
 
 
 def exit_status(stage: str, work: Callable[[], object]) -> int:
@@ -135,8 +121,8 @@ def _show_spark_error(stage: str, error: Exception) -> bool:
 
 
 def _help() -> str:
-    width = max(len(stage) for stage in STAGES)
-    lines = [f"  {stage:<{width}}  {summary}" for stage, summary in STAGES.items()]
+    width = max(map(len, STAGES))
+    lines = [f"  {name:<{width}}  {stage.summary}" for name, stage in STAGES.items()]
     return "\n".join(
         [
             f"usage: {PROGRAM} STAGE [--flags]",

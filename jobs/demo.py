@@ -6,14 +6,13 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from jobs import detect_heads, ingest, probes, rank, score
-from jobs.cli import run_stage
+from jobs.cli import main
 from jobs.demo_inputs import corpus as demo_corpus
 from jobs.demo_inputs.model import demo_model_path
 from jobs.settings.stage import StageSettings
@@ -137,10 +136,5 @@ def show_next_steps(where: str, scorer_id: str) -> None:
         print(f'{shown} sql --namespace {shlex.quote(where)} "{query.format(scorer_id=scorer_id)}"')
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the stage; returns the exit status."""
-    return run_stage(DemoSettings, run, argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["demo", *sys.argv[1:]]))

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from jobs.cli import run_stage
+from jobs.cli import main
 from jobs.heads.probes import ProbesSettings, run
 
-__all__ = ["ProbesSettings", "main", "run"]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the stage from the command line; returns the exit status."""
-    return run_stage(ProbesSettings, run, argv)
-
+__all__ = ["ProbesSettings", "run"]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["probes", *sys.argv[1:]]))

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from jobs.cli import run_stage
+from jobs.cli import main
 from jobs.selecting.settings import SelectSettings
 from jobs.selecting.stage import run
 
-__all__ = ["SelectSettings", "main", "run"]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the stage from the command line; returns the exit status."""
-    return run_stage(SelectSettings, run, argv)
-
+__all__ = ["SelectSettings", "run"]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["select", *sys.argv[1:]]))

@@ -1,17 +1,15 @@
-"""Settings: one typed model a stage, from a YAML file, the environment and flags, in rising priority."""
+"""Settings: one typed model per stage, from a YAML file, the environment and flags, in rising priority."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
-from types import ModuleType
 from typing import Any, TypeVar, get_args
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -29,31 +27,15 @@ from jobs.settings.messages import VALUE_WIDTH, explain_flags, explain_value, se
 from jobs.settings.messages import nearest as nearest
 from jobs.terminal.display import printable
 
-# In the order in which they run. Stage a-b is the module jobs.a_b, but for those below; its settings are ABSettings.
-STAGES = {
-    "ingest": "read documents from files or a table into the corpus table",
-    "probes": "make the look-up probes that show which heads retrieve",
-    "detect-heads": "find a model's retrieval heads with the probes, and write them as a mask",
-    "estimate": "say how long scoring would take and what it would cost, before it is spent",
-    "score": "score every document of a corpus, or of any Delta table, under a mask",
-    "status": "show what the scoring runs did or are doing, how fast, and what failed",
-    "dedup": "find documents that are copies or near-copies of each other, as clusters",
-    "rank": "rank the scored documents within their domains",
-    "select": "select the best documents of each domain, beside your dedup and quality tables",
-    "mix": "mix a selection with the corpus that it is of, as an index",
-    "views": "create the views current_scores, domain_summary, score_errors, selected_documents in a schema",
-    "export": "write a training mix with its texts as shuffled shards, with a manifest and a data card",
-    "sql": "run Spark SQL over the namespace's tables by their bare names",
-    "demo": "run everything on a small real corpus and model, and show what came out",
-}
-# A file named select.py would hide the standard library's module of that name from whatever runs beside it.
-_MODULES = {"select": "selection"}
+PROGRAM = "attention-influence"
 ENV_PREFIX = "ATTENTION_INFLUENCE_"
 # What stands for no value in a flag; the usual None would take a domain called None from its documents.
 NO_VALUE = "\0"
 
 _yaml_values: ContextVar[dict[str, Any]] = ContextVar("yaml_values", default={})  # noqa: B039 - never changed
 Settings = TypeVar("Settings", bound="StageSettings")
+# The name of each stage, and what gives the class of its settings.
+Sections = Mapping[str, Callable[[], "type[StageSettings]"]]
 
 
 class StageSettings(BaseSettings):
@@ -107,15 +89,19 @@ class StageSettings(BaseSettings):
         return init_settings, EnvSource(settings_cls), InitSettingsSource(settings_cls, _yaml_values.get())
 
 
-def load_settings(cls: type[Settings], argv: Sequence[str] | None, prog: str) -> Settings:
+def load_settings(
+    cls: type[Settings], argv: Sequence[str] | None, stage: str, sections: Sections | None = None
+) -> Settings:
     """The stage's settings from its YAML file, the environment and flags, in rising priority.
 
-    argv None: the program's own arguments. Prints help and exits where it is asked for. Raises ValueError, a
-    line for each mistake, for unknown names and for values that are not allowed.
+    argv None: the program's own arguments. sections: the stages whose sections a YAML file may have, this one's among
+    them; by default this one's alone. Prints help and exits where it is asked for. Raises ValueError, a line for each
+    mistake, for unknown names and for values that are not allowed.
     """
+    prog = f"{PROGRAM} {stage}"
     arguments = with_negative_numbers(cls, list(sys.argv[1:] if argv is None else argv))
     config = None if {"-h", "--help"} & set(arguments) else _config_path(arguments)
-    token = _yaml_values.set(read_yaml(config, cls) if config else {})
+    token = _yaml_values.set(_read_yaml(config, cls, stage, sections or {}) if config else {})
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
             cls, cli_prog_name=prog, cli_parse_args=arguments, formatter_class=_HelpFormatter
@@ -130,50 +116,6 @@ def load_settings(cls: type[Settings], argv: Sequence[str] | None, prog: str) ->
         raise ValueError(f"{explain_flags(cls, str(error))}; see {prog} --help") from None
     finally:
         _yaml_values.reset(token)
-
-
-def read_yaml(path: str, cls: type[StageSettings]) -> dict[str, Any]:
-    """This stage's values from a pipeline file: the shared ones that it knows, then those of its own section.
-
-    Raises ValueError for a file that cannot be read, and for any key that no stage, or this section's, knows.
-    """
-    content, guessed = _load_yaml(path)
-    own = {name: settings_class(name) for name in STAGES}
-    known = {key for stage in own.values() for key in setting_names(stage)} - {"config"}
-    shared, section = {}, {}
-    for key, value in _by_name(content, known | {name.replace("-", "_") for name in STAGES}, path).items():
-        stage = key.replace("_", "-")
-        if stage not in STAGES:
-            shared[key] = value
-            continue
-        where = f"{path}, section {key}"
-        if not isinstance(value, dict | None):
-            raise ValueError(f"{where} is {value!r}, but must be a mapping of that stage's settings")
-        values = _by_name(value or {}, setting_names(own[stage]) - {"config"}, where)
-        if stage == stage_name(cls):
-            section = values
-    merged = {key: value for key, value in {**shared, **section}.items() if value is not None}
-    found = {key: value for key, value in merged.items() if key in setting_names(cls)}
-    _say_what_was_read_as_text(found, guessed, path)
-    return found
-
-
-def stage_name(cls: type[StageSettings]) -> str:
-    """The stage whose settings the class holds: detect-heads for DetectHeadsSettings."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__.removesuffix("Settings")).lower()
-
-
-def stage_module(stage: str) -> ModuleType:
-    """The module that runs the stage: jobs.detect_heads for detect-heads."""
-    return importlib.import_module(f"jobs.{_MODULES.get(stage, stage.replace('-', '_'))}")
-
-
-def settings_class(stage: str) -> type[StageSettings]:
-    """The class that holds the stage's settings."""
-    found: type[StageSettings] = getattr(
-        stage_module(stage), "".join(word.capitalize() for word in stage.split("-")) + "Settings"
-    )
-    return found
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -204,6 +146,32 @@ def _config_path(arguments: list[str]) -> str | None:
     except argparse.ArgumentError:
         return None  # The stage's own parser says what is wrong.
     return found or os.environ.get(f"{ENV_PREFIX}CONFIG") or None
+
+
+def _read_yaml(path: str, cls: type[StageSettings], stage: str, sections: Sections) -> dict[str, Any]:
+    """This stage's values from a pipeline file: the shared ones that it knows, then those of its own section.
+
+    Raises ValueError for a file that cannot be read, for a shared key that no stage knows, and for a key of this
+    stage's section that it does not know. Other sections are read, and checked, by their own stages.
+    """
+    content, guessed = _load_yaml(path)
+    own = setting_names(cls) - {"config"}
+    names = {name.replace("-", "_"): name for name in {stage, *sections}}
+    known = own | names.keys()
+    if not {key.replace("-", "_") for key in content} <= known:
+        # Shared by others, or a mistake: only their classes, which are imported for it, can tell.
+        known |= {key for load in sections.values() for key in setting_names(load())} - {"config"}
+    values = _by_name(content, known, path)
+    section: dict[str, Any] = {}
+    for key in names.keys() & values.keys():
+        found, where = values.pop(key), f"{path}, section {key}"
+        if not isinstance(found, dict | None):
+            raise ValueError(f"{where} is {found!r}, but must be a mapping of that stage's settings")
+        if names[key] == stage:
+            section = _by_name(found or {}, own, where)
+    merged = {key: value for key, value in {**values, **section}.items() if value is not None and key in own}
+    _say_what_was_read_as_text(merged, guessed, path)
+    return merged
 
 
 def _load_yaml(path: str) -> tuple[dict[str, Any], set[str]]:

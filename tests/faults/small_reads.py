@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from jobs import score
+from jobs.cli import main
 from jobs.scoring import stream
 
 if __name__ == "__main__":
     stream.MAX_BYTES_PER_READ = 1
-    sys.exit(score.main(sys.argv[1:]))
+    sys.exit(main(["score", *sys.argv[1:]]))

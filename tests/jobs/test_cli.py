@@ -8,7 +8,7 @@ import pytest
 from pyspark.errors import AnalysisException, PySparkException, PySparkValueError
 
 from jobs import cli
-from jobs.settings.stage import STAGES
+from jobs.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ def command(*argv: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_stage_with_a_line_each(capsys):
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out.splitlines()
-    for stage, summary in STAGES.items():
+    for stage, summary in ((stage.name, stage.summary) for stage in STAGES.values()):
         assert any(line.split(maxsplit=1) == [stage, summary] for line in shown)
 
 

@@ -327,4 +327,4 @@ def test_there_are_as_many_tables_as_find_nearly_all_pairs_and_no_more(similarit
 )
 def test_settings_that_cannot_be_are_named(flags, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        load_settings(DedupSettings, flags.split(), "attention-influence dedup")
+        load_settings(DedupSettings, flags.split(), "dedup")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import export
+from jobs.cli import main
 from jobs.exporting import shards as export_shards
 from jobs.exporting.card import shown
 from jobs.exporting.folder import open_folder
@@ -107,7 +107,7 @@ def test_of_several_mixes_one_must_be_named_and_it_alone_is_written(spark, names
     assert not (tmp_path / "out").exists()
     argv = ["--namespace", namespace, "--out", str(tmp_path / "out"), "--mixture-id", "m2", "--json"]
     capsys.readouterr()
-    assert export.main(argv) == 0
+    assert main(["export", *argv]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["mixture_id"], printed["rows"], printed["tokens"], printed["num_shards"]) == ("m2", 2, 10, 1)
     assert sorted(keys(read_rows(tmp_path / "out"))) == [("baseline", "doc-002", 1), ("baseline", "doc-002", 2)]

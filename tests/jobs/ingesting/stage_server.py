@@ -10,14 +10,14 @@ from typing import Any
 
 
 def serve() -> None:
-    from jobs.settings.stage import stage_module
+    from jobs.cli import main
 
     answers = sys.stdout
     for line in sys.stdin:
         stage, argv = json.loads(line)
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = stage_module(stage).main(argv)
+            status = main([stage, *argv])
         answer: dict[str, Any] = {"status": status, "out": out.getvalue(), "err": err.getvalue()}
         print(json.dumps(answer), file=answers, flush=True)
 

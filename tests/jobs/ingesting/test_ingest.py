@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jobs import ingest
+from jobs.cli import main
 from jobs.ingest import IngestSettings
 from jobs.spark.namespace import Namespace
 from schemas import corpus
@@ -139,11 +140,11 @@ def test_an_input_that_is_refused_halfway_leaves_corpus_as_it_was(spark, namespa
 
 def test_the_command_ends_with_2_and_one_line_where_a_column_is_missing(spark, namespace, tmp_path, capsys):
     path = write_lines(tmp_path / "docs.jsonl", {"body": "a"})
-    assert ingest.main(["--input", path, "--domain", "d", "--namespace", namespace]) == 2
+    assert main(["ingest", "--input", path, "--domain", "d", "--namespace", namespace]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == "attention-influence ingest: error: the input has no column 'text'; it has: body\n"
-    assert ingest.main(["--input", path, "--domain", "d", "--namespace", namespace, "--text-column", "body"]) == 0
+    assert main(["ingest", "--input", path, "--domain", "d", "--namespace", namespace, "--text-column", "body"]) == 0
 
 
 def test_what_was_not_read_and_what_stops_an_ingest_is_said_whatever_the_limit(spark, namespace, tmp_path, capsys):

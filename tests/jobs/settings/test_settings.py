@@ -1,18 +1,18 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from pydantic import Field, model_validator
 
 from jobs.ingest import IngestSettings
 from jobs.rank import RankSettings
-from jobs.selecting.settings import SelectSettings
-from jobs.settings.stage import STAGES, StageSettings, load_settings, setting_names, settings_class, stage_name
-from jobs.sql import SqlSettings
-
-PROG = "attention-influence ingest"
+from jobs.settings.messages import setting_names
+from jobs.settings.stage import StageSettings, load_settings
+from jobs.stages import STAGES
 
 
 class ToySettings(StageSettings):
@@ -32,7 +32,11 @@ class ToySettings(StageSettings):
 
 
 def toy(*argv: str) -> ToySettings:
-    return load_settings(ToySettings, argv, "attention-influence toy")
+    return load_settings(ToySettings, argv, "toy")
+
+
+def load(stage: str, argv: list[str]) -> Any:
+    return STAGES[stage].load_settings(argv)
 
 
 def write_yaml(folder: Path, text: str) -> str:
@@ -42,7 +46,7 @@ def write_yaml(folder: Path, text: str) -> str:
 
 
 def ingest(*argv: str) -> IngestSettings:
-    return load_settings(IngestSettings, ["--input", "x", *argv], PROG)
+    return load("ingest", ["--input", "x", *argv])
 
 
 def test_flags_are_kebab_case_and_booleans_need_no_value():
@@ -58,37 +62,38 @@ def test_nothing_given_leaves_every_default():
 def test_flags_go_before_the_environment_and_that_before_the_yaml_file(tmp_path, monkeypatch):
     config = write_yaml(tmp_path, "namespace: ./from_yaml\nrank:\n  scorer_id: from_section\n")
     argv = ["--config", config]
-    assert load_settings(RankSettings, argv, PROG).namespace == "./from_yaml"
-    assert load_settings(RankSettings, argv, PROG).scorer_id == "from_section"
+    assert load("rank", argv).namespace == "./from_yaml"
+    assert load("rank", argv).scorer_id == "from_section"
     monkeypatch.setenv("ATTENTION_INFLUENCE_NAMESPACE", "./from_env")
-    assert load_settings(RankSettings, argv, PROG).namespace == "./from_env"
-    assert load_settings(RankSettings, [*argv, "--namespace", "./from_flag"], PROG).namespace == "./from_flag"
+    assert load("rank", argv).namespace == "./from_env"
+    assert load("rank", [*argv, "--namespace", "./from_flag"]).namespace == "./from_flag"
 
 
 def test_the_environment_names_the_yaml_file_too_and_an_alias_goes_by_its_own_name(tmp_path, monkeypatch):
     monkeypatch.setenv("ATTENTION_INFLUENCE_CONFIG", write_yaml(tmp_path, "rank:\n  scorer-id: abc\n"))
     monkeypatch.setenv("ATTENTION_INFLUENCE_JSON", "true")
-    settings = load_settings(RankSettings, [], PROG)
+    settings = load("rank", [])
     assert (settings.scorer_id, settings.json_output) == ("abc", True)
 
 
 def test_a_section_goes_before_the_top_level_and_holds_for_its_stage_alone(tmp_path):
     config = write_yaml(tmp_path, "namespace: ./all\nlimit: 7\ndetect-heads:\n  namespace: ./other\nsql: {limit: 9}\n")
-    assert load_settings(SqlSettings, ["select 1", "--config", config], PROG).limit == 9
+    assert load("sql", ["select 1", "--config", config]).limit == 9
     settings = ingest("--domain", "d", "--config", config)
     assert (settings.namespace, settings.limit) == ("./all", 7)
 
 
 def test_a_shared_key_of_another_stage_is_no_error_and_is_not_passed_on(tmp_path):
     config = write_yaml(tmp_path, "domain_column: lang\nnamespace: ./all\n")
-    assert load_settings(RankSettings, ["--config", config], PROG).namespace == "./all"
+    assert load("rank", ["--config", config]).namespace == "./all"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("namspace: ./x", "unknown key 'namspace'; did you mean namespace?"),
-        ("ingest:\n  domian: x", "section ingest: unknown key 'domian'; did you mean domain?"),
+        ("rank:\n  scorer_di: x", "section rank: unknown key 'scorer_di'; did you mean scorer_id?"),
+        ("ingest: a", "section ingest is a, but must be a mapping"),
         (
             "rank:\n  limit: 3",
             "section rank: unknown key 'limit'; known are corpus_table, doc_id_column, domain_column, json, method, "
@@ -101,8 +106,19 @@ def test_a_shared_key_of_another_stage_is_no_error_and_is_not_passed_on(tmp_path
 )
 def test_a_yaml_file_with_a_mistake_is_refused_by_name(tmp_path, text, message):
     with pytest.raises(ValueError, match=r"pipeline\.yaml") as error:
-        load_settings(RankSettings, ["--config", write_yaml(tmp_path, text)], PROG)
+        load("rank", ["--config", write_yaml(tmp_path, text)])
     assert message in str(error.value)
+
+
+def test_reading_a_file_with_every_stages_section_imports_this_stage_alone(tmp_path):
+    config = write_yaml(tmp_path, "namespace: ./all\n" + "".join(f"{name}: {{}}\n" for name in STAGES))
+    code = (
+        "import sys; from jobs.stages import STAGES\n"
+        f"assert STAGES['rank'].load_settings(['--config', {config!r}]).namespace == './all'\n"
+        "print(*sorted({name.split('.')[1] for name in sys.modules if name.startswith('jobs.')}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["ranking", "settings", "spark", "stages", "terminal"]
 
 
 def test_a_yaml_file_that_is_not_there_is_an_error():
@@ -148,22 +164,22 @@ def test_a_wrong_value_says_where_it_came_from(tmp_path, monkeypatch):
 
 def test_what_is_needed_and_missing_is_named():
     with pytest.raises(ValueError, match="--input is needed"):
-        load_settings(IngestSettings, ["--domain", "x"], PROG)
+        load("ingest", ["--domain", "x"])
     with pytest.raises(ValueError, match="QUERY is needed"):
-        load_settings(SqlSettings, [], PROG)
+        load("sql", [])
 
 
 @pytest.mark.parametrize("name", ["None", "null", "[1]", '{"a": 1}', '"quoted"', "a,b", "true", " x "])
 def test_text_arrives_as_it_was_typed(name):
     assert ingest("--domain", name).domain == name
-    assert load_settings(SqlSettings, [name], PROG).query == name
+    assert load("sql", [name]).query == name
 
 
 @pytest.mark.parametrize("text", ["-1e-3", "-1E+2", "-.5", "-5.", "-1_000", "-0.001", "-7", "-1e-400"])
 def test_every_negative_number_is_a_value(text):
-    assert load_settings(SelectSettings, ["--threshold", text, "--json"], PROG).threshold == float(text)
-    assert load_settings(SelectSettings, ["--json", f"--threshold={text}"], PROG).threshold == float(text)
-    found = load_settings(SelectSettings, [f"--domain=x={text}", "--domain", f"y={text}", "--threshold", "1"], PROG)
+    assert load("select", ["--threshold", text, "--json"]).threshold == float(text)
+    assert load("select", ["--json", f"--threshold={text}"]).threshold == float(text)
+    found = load("select", [f"--domain=x={text}", "--domain", f"y={text}", "--threshold", "1"])
     assert found.domain == {"x": float(text), "y": float(text)}
 
 
@@ -181,7 +197,7 @@ def test_every_negative_number_is_a_value(text):
 )
 def test_what_follows_a_flag_and_is_no_number_or_not_its_value_is_refused(argv, message):
     with pytest.raises(ValueError, match=r".") as error:
-        load_settings(SelectSettings, argv, PROG)
+        load("select", argv)
     assert str(error.value).startswith(message)
 
 
@@ -196,7 +212,7 @@ def test_a_whole_number_may_have_an_exponent_too():
 def test_a_variable_is_text_unless_its_setting_is_not(monkeypatch):
     for name, value in {"DOMAIN": '{"no": 5, "1.10": 1e1}', "SCORER_ID": "0123", "TOKENS": "1e5"}.items():
         monkeypatch.setenv(f"ATTENTION_INFLUENCE_{name}", value)
-    found = load_settings(SelectSettings, [], PROG)
+    found = load("select", [])
     assert (found.domain, found.scorer_id, found.tokens) == ({"no": 5.0, "1.10": 10.0}, "0123", 1e5)
 
 
@@ -204,7 +220,7 @@ def test_a_variable_is_text_unless_its_setting_is_not(monkeypatch):
 def test_a_variable_that_is_no_json_or_has_a_name_twice_is_named(monkeypatch, value):
     monkeypatch.setenv("ATTENTION_INFLUENCE_DOMAIN", value)
     with pytest.raises(ValueError, match="ATTENTION_INFLUENCE_DOMAIN must be a JSON object with each name once"):
-        load_settings(SelectSettings, [], PROG)
+        load("select", [])
 
 
 @pytest.mark.parametrize("argv", [[], ["--domain", "a", "--domain-column", "b"]])
@@ -214,12 +230,11 @@ def test_ingest_wants_one_domain_or_one_column_of_domains(argv):
 
 
 def test_every_stage_has_settings_whose_every_field_is_described():
-    for stage in STAGES:
-        found = settings_class(stage)
-        assert stage_name(found) == stage
+    for stage in STAGES.values():
+        found = stage.settings_class()
         assert found.__doc__, f"{found.__name__} needs a docstring: it heads --help"
         for name, field in found.model_fields.items():
-            assert field.description, f"{stage}: {name} needs a description"
+            assert field.description, f"{stage.name}: {name} needs a description"
     assert {"namespace", "config"} <= setting_names(RankSettings)
 
 
@@ -227,7 +242,7 @@ def test_the_example_pipeline_is_read_by_every_stage(monkeypatch):
     example = str(Path(__file__).parents[3] / "conf" / "pipeline.yaml")
     for stage in STAGES:
         argv = ["select 1"] if stage == "sql" else []
-        assert load_settings(settings_class(stage), [*argv, "--config", example], PROG).config == example
+        assert load(stage, [*argv, "--config", example]).config == example
 
 
 def test_help_shows_a_stages_own_flags_before_those_of_all_and_no_empty_defaults(capsys):

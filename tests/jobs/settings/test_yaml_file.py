@@ -10,7 +10,8 @@ import pytest
 from jobs.export import ExportSettings
 from jobs.ingest import IngestSettings
 from jobs.selecting.settings import SelectSettings
-from jobs.settings.stage import StageSettings, load_settings
+from jobs.settings.stage import StageSettings
+from jobs.stages import STAGES
 
 # What YAML 1.1 reads as a boolean, a number, a time, a date or nothing.
 LOOKS_LIKE_MORE = [
@@ -27,7 +28,8 @@ def load(tmp_path: Path) -> Any:
     def from_file(cls: type[StageSettings], content: str | bytes) -> dict[str, Any]:
         path = tmp_path / "p.yaml"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        found = load_settings(cls, ["--config", str(path)], "toy").model_dump(exclude_unset=True)
+        stage = next(stage for stage in STAGES.values() if stage.settings_class() is cls)
+        found = stage.load_settings(["--config", str(path)]).model_dump(exclude_unset=True)
         return {key: value for key, value in found.items() if key != "config"}
 
     return from_file
