@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from jobs.cli import main
-from jobs.ingesting.stage import IngestSettings, run
+from jobs.ingesting.settings import IngestSettings
+from jobs.ingesting.stage import run
 
 __all__ = ["IngestSettings", "run"]
 

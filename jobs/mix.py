@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from jobs.cli import main
-from jobs.mixing.stage import MixSettings, run
+from jobs.mixing.settings import MixSettings
+from jobs.mixing.stage import run
 
 __all__ = ["MixSettings", "run"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from jobs.cli import main
-from jobs.scoring.stage import ScoreSettings, run
+from jobs.scoring.settings import ScoreSettings
+from jobs.scoring.stage import run
 
 __all__ = ["ScoreSettings", "run"]
 

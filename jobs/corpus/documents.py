@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.settings.documents import DocumentTable
 from jobs.spark.namespace import Namespace, find_table, quote_table_name
 from schemas import corpus
 from schemas.quoting import quote_name
@@ -13,22 +13,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-@dataclass(frozen=True)
-class DocumentSource:
-    """A table, None for the namespace's corpus, and the names that its columns have there."""
-
-    table: str | None
-    doc_id: str
-    text: str
-    domain: str
-
-
-def source_name(namespace: Namespace, source: DocumentSource) -> str:
+def source_name(namespace: Namespace, source: DocumentTable) -> str:
     """The source's table as quoted SQL."""
     return quote_table_name(source.table) if source.table else namespace.identifier(corpus.TABLE.name)
 
 
-def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentSource) -> DataFrame:
+def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentTable) -> DataFrame:
     """One row a document: doc_id, domain, text, text_sha256 (hex; a null text counts as empty), num_bytes.
 
     Raises ValueError when there is no such table, and when it lacks a column (naming those it has).
@@ -53,7 +43,7 @@ def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentSo
 
 
 def read_at_newest_version(
-    spark: SparkSession, namespace: Namespace, source: DocumentSource
+    spark: SparkSession, namespace: Namespace, source: DocumentTable
 ) -> tuple[DataFrame, int | None]:
     """read_documents, of the table's newest version whatever is written to it meanwhile, and that version, if any."""
     from jobs.spark.time_travel import read_at_version
@@ -64,7 +54,7 @@ def read_at_newest_version(
     return documents_of(table, source), version
 
 
-def documents_of(table: DataFrame, source: DocumentSource) -> DataFrame:
+def documents_of(table: DataFrame, source: DocumentTable) -> DataFrame:
     """The table's rows as documents, with the columns that read_documents names."""
     from pyspark.sql import functions as F
 

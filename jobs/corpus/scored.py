@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from jobs.settings.messages import nearest
 from jobs.spark.statements import run_statement
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.corpus.documents import DocumentSource
+    from jobs.settings.documents import DocumentTable
     from jobs.spark.namespace import Namespace
 
 
 def current_scores(
-    spark: SparkSession, namespace: Namespace, scorer_id: str, source: DocumentSource
+    spark: SparkSession, namespace: Namespace, scorer_id: str, source: DocumentTable
 ) -> tuple[DataFrame, dict[str, int | None]]:
     """The scorer's last attempt at the text that each document has now, and the versions of the tables read for it.
 
@@ -52,7 +54,7 @@ def scored_documents(current: DataFrame) -> DataFrame:
     return current.filter(current.status == "scored").select(*columns)
 
 
-def known_domains(spark: SparkSession, namespace: Namespace, scorer_id: str, source: DocumentSource) -> set[str]:
+def known_domains(spark: SparkSession, namespace: Namespace, scorer_id: str, source: DocumentTable) -> set[str]:
     """The domains in which the scorer has scored anything, now or earlier, and those of the source."""
     from pyspark.sql import functions as F
 
@@ -65,6 +67,13 @@ def known_domains(spark: SparkSession, namespace: Namespace, scorer_id: str, sou
         found = found.union(read_documents(spark, namespace, source).select("domain"))
     domain = F.coalesce(F.nullif(F.trim(F.make_valid_utf8("domain")), F.lit("")), F.lit(corpus.UNKNOWN_DOMAIN))
     return {row[0] for row in found.select(domain).distinct().collect()}
+
+
+def require_known_domains(flag: str, named: Iterable[str], domains: set[str]) -> None:
+    """Raise ValueError where the flag names a domain that has no scored document."""
+    for domain in named:
+        if domain not in domains:
+            raise ValueError(f"{flag} {domain!r} has no scored document; {nearest(domain, domains)}")
 
 
 def choose_scorer(namespace: Namespace, spark: SparkSession, scorer_id: str | None) -> str:
@@ -98,7 +107,7 @@ def require_scored(all_scores: DataFrame, scorer_id: str) -> None:
         raise ValueError(f"scorer {scorer_id} has no scored document ({found}); score some first")
 
 
-def no_live_score(scorer_id: str, source: DocumentSource) -> ValueError:
+def no_live_score(scorer_id: str, source: DocumentTable) -> ValueError:
     """What to say where the scorer has scored documents, but none of the texts that there are now."""
     table = source.table or "the namespace's corpus"
     return ValueError(

@@ -87,7 +87,7 @@ def run(settings: DedupSettings, spark: SparkSession) -> dict[str, Any]:
     from schemas import duplicates
 
     namespace = Namespace.parse(settings.namespace)
-    documents, _ = read_at_newest_version(spark, namespace, settings.document_source())
+    documents, _ = read_at_newest_version(spark, namespace, settings.document_table())
     check_ids(documents)
     namespace.create(spark, duplicates.TABLE)
     counts: dict[str, Any] = {}

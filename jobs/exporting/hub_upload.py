@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jobs.exporting.folder import MANIFEST
+from jobs.hub.address import HubInput
 from jobs.hub.errors import hub_errors
-from jobs.ingesting.hub_datasets import HubInput
 from jobs.terminal.display import printable
 
 # What the hub itself puts into a new repository.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from jobs.ingesting.hub_datasets import parse_hub_input
+from jobs.hub.address import parse_hub_input
 from jobs.settings.documents import DocumentSettings
 from jobs.terminal.display import plain_table, printable
 
@@ -92,7 +92,7 @@ def _write(settings: ExportSettings, spark: SparkSession, out: str, place: HubPl
     folder = open_folder(out)
     folder.require_free()
     mix = find_mix(spark, namespace, settings.mixture_id)
-    source = settings.document_source()
+    source = settings.document_table()
     known = rows_of(spark, namespace, scorers.TABLE, mix)
     documents, version = read_at_newest_version(spark, namespace, source)
     if settings.format == "jsonl":

@@ -1,4 +1,5 @@
 """Datasets of a hub: their names, and what its clients raise.
 
-errors.py  what a hub's clients raise, in one line
+address.py  how a dataset is named
+errors.py   what a hub's clients raise, in one line
 """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobs.terminal.display import printable
 
 if TYPE_CHECKING:
-    from jobs.ingesting.hub_datasets import HubInput
+    from jobs.hub.address import HubInput
 
 _TOKEN = "set HF_TOKEN in the environment to a token that opens it"
 # The first that is found in the errors, from the outermost to its causes, counts.

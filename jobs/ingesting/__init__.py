@@ -1,6 +1,7 @@
 """From files, a table or a hub's dataset to documents of the corpus. Stage ingest.
 
 stage.py            stage: files or a table into corpus
+settings.py         its settings
 read_input.py       what ingest can read, and what it says of what it cannot
 files.py            the files that an input names, and what their folders say
 checks.py           which of them are read, and whether they are whole

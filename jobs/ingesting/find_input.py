@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jobs.hub.address import HubInput, parse_hub_input
 from jobs.hub.errors import hub_errors
-from jobs.ingesting.hub_datasets import HubFiles, HubInput, find_files, first_rows, parse_hub_input, read_hub
+from jobs.ingesting.hub_datasets import HubFiles, find_files, first_rows, read_hub
 from jobs.ingesting.read_input import Input, detect_format, read_input
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 
+from jobs.hub.address import HubInput
 from jobs.hub.errors import explain_subset, hub_errors
 from jobs.ingesting.files import common_format
-from jobs.ingesting.hub_datasets import DEFAULT_SPLIT, HubFiles, HubInput, first_rows, require_split
+from jobs.ingesting.hub_datasets import DEFAULT_SPLIT, HubFiles, first_rows, require_split
 from jobs.ingesting.read_input import Input, read_input
 
 if TYPE_CHECKING:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
+from jobs.hub.address import HubInput
 from jobs.hub.errors import hub_errors
 from jobs.terminal.display import printable
 
@@ -19,21 +18,7 @@ if TYPE_CHECKING:
 
     from jobs.ingesting.columns import InputColumns
 
-SCHEME = "hf://"
 DEFAULT_SPLIT = "train"
-_NAME = r"[A-Za-z0-9_.-]+"
-_DATASET = re.compile(
-    rf"hf://datasets/(?P<repo_id>{_NAME}/{_NAME})(@(?P<revision>refs/(convert|pr)/[^/]+|[^/]+))?(/(?P<path>.+))?"
-)
-
-
-@dataclass(frozen=True)
-class HubInput:
-    """What a person named: a dataset, at a branch, tag or commit, or one file or folder of it."""
-
-    repo_id: str
-    revision: str | None = None
-    path: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,23 +48,6 @@ class HubFiles:
         from pyspark.sql import functions as F
 
         return documents if columns.source else documents.withColumn("source", F.lit(self.source))
-
-
-def parse_hub_input(text: str) -> HubInput | None:
-    """The dataset that hf://datasets/OWNER/NAME[@REVISION][/PATH] names; None for what is not of a hub.
-
-    Raises ValueError for another name that begins with hf://.
-    """
-    if not text.startswith(SCHEME):
-        return None
-    found = _DATASET.fullmatch(text.rstrip("/"))
-    if found is None:
-        raise ValueError(
-            f"{printable(text, 120)} is no dataset of a hub; write hf://datasets/OWNER/NAME, with @REVISION after it "
-            "for a branch, tag or commit, and /PATH for one file or folder of it"
-        )
-    revision = unquote(found["revision"]) if found["revision"] else None
-    return HubInput(found["repo_id"], revision, found["path"])
 
 
 def find_files(hub_input: HubInput, subset: str | None, split: str | None) -> HubFiles:

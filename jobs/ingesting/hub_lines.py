@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
+from jobs.hub.address import SCHEME
 from jobs.ingesting.checks import refuse_other_compression
 from jobs.ingesting.columns import FILE
-from jobs.ingesting.hub_datasets import SCHEME
 from jobs.ingesting.json_lines import JsonLines
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from jobs.terminal.display import plain_table, printable
 if TYPE_CHECKING:
     from pyspark.sql import Row
 
-    from jobs.ingesting.stage import IngestSettings
+    from jobs.ingesting.settings import IngestSettings
 
 
 def ingest_result(settings: IngestSettings, file_format: str, domains: list[Row]) -> dict[str, Any]:

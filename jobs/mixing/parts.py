@@ -13,7 +13,7 @@ from schemas import mixture, selection_runs, selections
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.mixing.stage import MixSettings
+    from jobs.mixing.settings import MixSettings
     from jobs.spark.namespace import Namespace
 
 
@@ -58,7 +58,7 @@ def read_parts(
         else:
             parts["selected"] = chosen.withColumn("percentile", F.lit(1.0)).select(*columns)
     if settings.selected_share < 1:
-        current, read_too = current_scores(spark, namespace, selection["scorer_id"], settings.document_source())
+        current, read_too = current_scores(spark, namespace, selection["scorer_id"], settings.document_table())
         versions |= read_too
         others = scored_documents(current)
         if settings.baseline == "rest":

@@ -44,7 +44,7 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
     all_scores = namespace.read(spark, scores.TABLE)
     scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
     require_scored(all_scores, scorer_id)
-    source = settings.document_source()
+    source = settings.document_table()
     current, _ = current_scores(spark, namespace, scorer_id, source)
     documents = scored_documents(current).withColumn("order_value", F.col("influence_score"))
     with enough_tasks(spark, all_scores.count()), kept(documents) as documents:

@@ -11,6 +11,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F
 
 from jobs.scoring.pending import NUM_BUCKETS, Buckets, bucket_of, ranges, with_attempts
+from jobs.scoring.plan import ScoringPlan
 from jobs.scoring.run_log import RunLog
 from jobs.scoring.score_rows import score_rows, totals, unread_rows
 from jobs.spark.caching import kept
@@ -34,25 +35,6 @@ MIN_BATCHES = 20
 MAX_WORKER_FAILURES = 3
 # How long Spark may take to hand over the counts of a commit that is done, in seconds.
 COUNTS_TIMEOUT = 60.0
-
-
-@dataclass(frozen=True)
-class ScoringPlan:
-    """How documents become scores: the model's pandas_udf and the limits around it.
-
-    batch_bytes: text in a commit; None takes what batch_minutes of work are at the speed so far. A document whose
-    attempts all failed is tried again while there are fewer than max_attempts. doc_id_column: the id's name in the
-    source, for messages.
-    """
-
-    scorer_id: str
-    paired_scores: Any
-    tasks: int
-    max_text_bytes: int
-    batch_bytes: int | None = None
-    batch_minutes: float = 10.0
-    max_attempts: int = 1
-    doc_id_column: str = "doc_id"
 
 
 @dataclass(frozen=True)

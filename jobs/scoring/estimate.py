@@ -61,7 +61,7 @@ def run(settings: EstimateSettings, spark: SparkSession) -> dict[str, Any]:
     from udfs.plausible import require_plausible_tokens, tokens_per_byte
 
     namespace = Namespace.parse(settings.namespace)
-    documents = read_documents(spark, namespace, settings.document_source())
+    documents = read_documents(spark, namespace, settings.document_table())
     scorer = resolve_scorer(settings, spark, namespace)
     texts = sample(documents, settings.num_sampled)
     if not texts:

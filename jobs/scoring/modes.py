@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.corpus.documents import DocumentSource, check_ids, documents_of
-from jobs.scoring.batch_scorer import BatchScorer, ScoringPlan, Transaction
+from jobs.corpus.documents import check_ids, documents_of
+from jobs.scoring.batch_scorer import BatchScorer, Transaction
 from jobs.scoring.pending import with_attempts
+from jobs.scoring.plan import ScoringPlan
 from jobs.scoring.run_log import RunLog
 from jobs.scoring.source import (
     SourceTable,
@@ -20,6 +21,7 @@ from jobs.scoring.source import (
 )
 from jobs.scoring.source_errors import RECONCILE, explained
 from jobs.scoring.stream import Stream, score_new_documents
+from jobs.settings.documents import DocumentTable
 from jobs.spark.namespace import Namespace
 from jobs.terminal.progress import progress
 from schemas import scores
@@ -27,7 +29,7 @@ from schemas import scores
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from jobs.scoring.stage import ScoreSettings
+    from jobs.scoring.settings import ScoreSettings
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Work:
     spark: SparkSession
     namespace: Namespace
     settings: ScoreSettings
-    columns: DocumentSource
+    columns: DocumentTable
     source: SourceTable
     scorer_id: str
     record_scorer: Callable[[], None]

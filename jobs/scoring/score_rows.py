@@ -11,7 +11,7 @@ from schemas import scores
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from jobs.scoring.batch_scorer import ScoringPlan
+    from jobs.scoring.plan import ScoringPlan
 
 
 def score_rows(documents: DataFrame, plan: ScoringPlan, run_id: str) -> DataFrame:

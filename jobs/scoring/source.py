@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.corpus.documents import DocumentSource, source_name
+from jobs.corpus.documents import source_name
+from jobs.settings.documents import DocumentTable
 from jobs.spark.namespace import Namespace
 from schemas import runs, scores
 from schemas.identity import identity
@@ -35,7 +36,7 @@ class SourceTable:
     version: int | None
 
 
-def find_source(spark: SparkSession, namespace: Namespace, source: DocumentSource) -> SourceTable:
+def find_source(spark: SparkSession, namespace: Namespace, source: DocumentTable) -> SourceTable:
     """The table that the source names; it must exist."""
     from pyspark.errors import PySparkException
 

@@ -4,53 +4,20 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from jobs.settings.scorer import ScorerSettings
+from jobs.scoring.settings import ScoreSettings
 from jobs.spark.namespace import Namespace
 from jobs.spark.tasks import num_tasks, threads_per_task
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from jobs.scoring.batch_scorer import ScoringPlan
+    from jobs.scoring.plan import ScoringPlan
     from jobs.scoring.run_log import RunLog
     from jobs.scoring.scorers import Scorer
     from udfs.plausible import PlainTextFigures
     from udfs.spark_udfs import ScorerSpec
-
-
-class ScoreSettings(ScorerSettings):
-    """Score each document with all heads and with a mask's heads off, in one pass of the model.
-
-    A document is scored once for each text and scorer (model, mask, mode, window, number format). Run it again and it
-    goes on: with what was added to the table, or, with --mode reconcile, with whatever differs from the scores. Each
-    document gets a row in scores, whatever became of it.
-    """
-
-    mode: Literal["stream", "reconcile"] = Field(
-        "stream", description="what was added to the table since the last run; or compare all of it with the scores"
-    )
-    checkpoint: str | None = Field(None, description="folder for what streams have read; by default the namespace's")
-    limit: int | None = Field(None, ge=1, description="score only so many of the documents not yet scored")
-    batch_bytes: int | None = Field(None, ge=1, description="text in a commit, in bytes; overrides --batch-minutes")
-    batch_minutes: float = Field(10.0, gt=0, description="work in a commit, and what a killed run loses at most")
-    max_attempts: int = Field(
-        3, ge=1, description="with reconcile: tries of a document that fails, earlier ones included"
-    )
-    max_failed_fraction: float = Field(
-        0.01, ge=0, le=1, description="failures among first attempts that make the run fail"
-    )
-    max_text_bytes: int = Field(20_000_000, ge=1, description="a longer text is not read; its status is failed")
-    compiled: bool = Field(False, alias="compile", description="compile the model's layers first: a minute a worker")
-    tasks: int | None = Field(
-        None,
-        ge=1,
-        description="Spark tasks; on one machine by default one a core as memory allows, one if it has a GPU",
-    )
-    dry_run: bool = Field(False, description="say what would be scored, and stop")
 
 
 def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
@@ -64,7 +31,7 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     from schemas import corpus, runs, scores
 
     namespace = Namespace.parse(settings.namespace)
-    columns = settings.document_source()
+    columns = settings.document_table()
     documents = read_documents(spark, namespace, columns)
     scorer = resolve_scorer(settings, spark, namespace)
     figures = scorer.recorded_figures(spark, namespace, allow_implausible=settings.allow_implausible_model)
@@ -116,7 +83,7 @@ def report(settings: ScoreSettings, counts: dict[str, Any], log: RunLog | None) 
 
 def scoring_plan(settings: ScoreSettings, spark: SparkSession, scorer: Scorer) -> ScoringPlan:
     """The scorer as a pandas_udf, and how much goes through it at a time."""
-    from jobs.scoring.batch_scorer import ScoringPlan
+    from jobs.scoring.plan import ScoringPlan
     from udfs.spark_udfs import paired_score_udf
 
     tasks = num_tasks(spark, settings.tasks, scorer.checkpoint, max(scorer.window, settings.max_batch_tokens or 0))

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.corpus.documents import DocumentSource, documents_of
+from jobs.corpus.documents import documents_of
 from jobs.scoring.source_errors import explained
+from jobs.settings.documents import DocumentTable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -29,7 +30,7 @@ class Stream:
     """Where a stream reads, what it has read, and how many tasks there are to read for at a time."""
 
     table: SourceTable
-    columns: DocumentSource
+    columns: DocumentTable
     checkpoint: str
     first_version: int | None
     tasks: int = 1

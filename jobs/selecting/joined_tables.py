@@ -29,7 +29,7 @@ class Tables:
 
 def open_tables(spark: SparkSession, namespace: Namespace, settings: SelectSettings, scorer_id: str) -> Tables:
     """The tables at their newest versions; ValueError where one is missing, or has no such columns."""
-    found, versions = current_scores(spark, namespace, scorer_id, settings.document_source())
+    found, versions = current_scores(spark, namespace, scorer_id, settings.document_table())
     quality = clusters = None
     if settings.quality_table:
         table, versions[settings.quality_table] = _open(spark, namespace, "--quality-table", settings.quality_table)

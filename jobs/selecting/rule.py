@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 
 from jobs.ranking.cutoffs import Limit
 from jobs.selecting.settings import SelectSettings
-from jobs.settings.stage import nearest
 
 Totals = Mapping[str, tuple[int, int]]
-
-
-def require_known_domains(flag: str, named: Iterable[str], domains: set[str]) -> None:
-    """Raise ValueError where the flag names a domain that has no scored document."""
-    for domain in named:
-        if domain not in domains:
-            raise ValueError(f"{flag} {domain!r} has no scored document; {nearest(domain, domains)}")
 
 
 def limits(settings: SelectSettings, totals: Totals) -> dict[str, Limit]:

@@ -19,11 +19,10 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
     """Write the selection and what it took of each domain, print that, and return it."""
     from pyspark.sql import functions as F
 
-    from jobs.corpus.scored import choose_scorer, known_domains, no_live_score, require_scored
+    from jobs.corpus.scored import choose_scorer, known_domains, no_live_score, require_known_domains, require_scored
     from jobs.ranking.places import enough_tasks
     from jobs.selecting.candidates import find_candidates
     from jobs.selecting.joined_tables import open_tables
-    from jobs.selecting.rule import require_known_domains
     from jobs.spark.namespace import Namespace
     from schemas import scores, selection_runs, selections
     from schemas.identity import identity
@@ -33,7 +32,7 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
     scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
     require_scored(all_scores, scorer_id)
     if settings.domain:
-        known = known_domains(spark, namespace, scorer_id, settings.document_source())
+        known = known_domains(spark, namespace, scorer_id, settings.document_table())
         require_known_domains("--domain", settings.domain, known)
     tables = open_tables(spark, namespace, settings, scorer_id)
     made_of = {
@@ -55,7 +54,7 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
         require_known_domains("--domain", settings.domain, {*totals, *lacking})
         domains = summary(spark, selected, totals, lacking, settings)
         if not domains:
-            raise no_live_score(scorer_id, settings.document_source())
+            raise no_live_score(scorer_id, settings.document_table())
         if not settings.dry_run:
             rows = selected.withColumn("selection_id", F.lit(selection_id)).select(*selections.TABLE.schema.names)
             namespace.replace(rows, selections.TABLE, "selection_id", selection_id)

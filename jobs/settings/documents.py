@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from pydantic import Field
 
 from jobs.settings.stage import StageSettings
 
-if TYPE_CHECKING:
-    from jobs.corpus.documents import DocumentSource
+
+@dataclass(frozen=True)
+class DocumentTable:
+    """A table, None for the namespace's corpus, and the names that its columns have there."""
+
+    table: str | None
+    doc_id: str
+    text: str
+    domain: str
 
 
 class DocumentSettings(StageSettings):
@@ -22,8 +29,6 @@ class DocumentSettings(StageSettings):
     text_column: str = Field("text", description="its column with the text")
     domain_column: str = Field("domain", description="its column with the domain")
 
-    def document_source(self) -> DocumentSource:
+    def document_table(self) -> DocumentTable:
         """The table and its columns."""
-        from jobs.corpus.documents import DocumentSource
-
-        return DocumentSource(self.corpus_table, self.doc_id_column, self.text_column, self.domain_column)
+        return DocumentTable(self.corpus_table, self.doc_id_column, self.text_column, self.domain_column)

@@ -80,7 +80,7 @@ def measure(num_tokens: int, rounds: int, tasks: int | None) -> tuple[list[tuple
     rows = [(f"{number:05}", "x", text, None) for number, text in enumerate(workload.texts)]
     namespace.create(spark, corpus.TABLE)
     namespace.append(spark.createDataFrame(rows, corpus.TABLE.schema), corpus.TABLE)
-    documents = documents_of(namespace.read(spark, corpus.TABLE), settings.document_source())
+    documents = documents_of(namespace.read(spark, corpus.TABLE), settings.document_table())
 
     def through_spark(chosen: object) -> float:
         namespace.create(spark, scores.TABLE)

@@ -14,7 +14,7 @@ from huggingface_hub import constants
 
 from jobs.export import ExportSettings
 from jobs.exporting.hub_upload import HubPlace, staging_folder
-from jobs.ingesting.hub_datasets import HubInput
+from jobs.hub.address import HubInput
 from jobs.settings.stage import load_settings
 from tests.jobs.exporting.export_cases import MIX, TEXTS, export_to, write_corpus, write_mix
 from tests.jobs.ingesting.small_hub import SmallHub

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from jobs.hub.address import HubInput
 from jobs.ingesting.columns import InputColumns
-from jobs.ingesting.hub_datasets import HubFiles, HubInput, _options
+from jobs.ingesting.hub_datasets import HubFiles, _options
 
 
 def columns_asked_for(existing: list[str], **named: str) -> str | None:

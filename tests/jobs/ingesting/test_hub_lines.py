@@ -12,9 +12,9 @@ import zstandard
 from huggingface_hub import constants
 from pyspark.sql import SparkSession
 
+from jobs.hub.address import HubInput
 from jobs.hub.errors import hub_errors
 from jobs.ingesting.columns import InputColumns
-from jobs.ingesting.hub_datasets import HubInput
 from jobs.ingesting.hub_lines import read_hub_lines
 from tests.jobs.ingesting.small_hub import SmallHub
 

@@ -12,11 +12,13 @@ from pyspark import TaskContext
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.corpus.documents import DocumentSource, read_documents
-from jobs.scoring.batch_scorer import BatchScorer, ScoringPlan, Transaction
+from jobs.corpus.documents import read_documents
+from jobs.scoring.batch_scorer import BatchScorer, Transaction
+from jobs.scoring.plan import ScoringPlan
 from jobs.scoring.run_log import RunLog
 from jobs.scoring.scorers import resolve_scorer
 from jobs.scoring.stage import ScoreSettings, scoring_plan
+from jobs.settings.documents import DocumentTable
 from jobs.spark.namespace import Namespace
 from jobs.terminal.progress import progress
 from schemas import scores
@@ -46,7 +48,7 @@ def test_a_commit_that_delta_has_seen_counts_nothing_and_one_whose_rows_are_gone
     add_documents(spark, namespace, documents(3))
     place.create(spark, scores.TABLE)
     scorer = resolve_scorer(settings, spark, place)
-    texts = read_documents(spark, place, settings.document_source())
+    texts = read_documents(spark, place, settings.document_table())
     monkeypatch.setattr("jobs.scoring.batch_scorer.COUNTS_TIMEOUT", 5.0)
     plan = scoring_plan(settings, spark, scorer)
     options = Transaction("app", 0).options(4095)
@@ -91,7 +93,7 @@ def test_a_commit_is_one_file_although_its_documents_are_scored_in_several_tasks
     with progress("Scoring") as bar:
         batches = BatchScorer(place, ScoringPlan("s1", task_of.asNondeterministic(), 4, 10**6), log, bar)
         assert (
-            batches._commit(spark, read_documents(spark, place, DocumentSource(None, "doc_id", "text", "domain")), {})
+            batches._commit(spark, read_documents(spark, place, DocumentTable(None, "doc_id", "text", "domain")), {})
             == ""
         )
     written = place.read(spark, scores.TABLE)
@@ -116,7 +118,7 @@ def test_ids_that_are_no_text_are_scored_one_by_one_and_by_a_limit(
         allow_implausible_model=True,
     )
     place = Namespace.parse(namespace)
-    texts = read_documents(spark, place, settings.document_source())
+    texts = read_documents(spark, place, settings.document_table())
     scorer = resolve_scorer(settings, spark, place)
     log = RunLog(spark, place, scorer.scorer_id, "source")
     with progress("Scoring") as bar:

@@ -80,7 +80,7 @@ def key(row: Any) -> tuple[str, str]:
 def require_all_scored_once(spark: SparkSession, namespace: str) -> None:
     """Each document that is in the corpus now has a score of its text as it is now, and no text has two."""
     place = Namespace.parse(namespace)
-    columns = ScoreSettings(namespace=namespace, model="m").document_source()
+    columns = ScoreSettings(namespace=namespace, model="m").document_table()
     now = {key(row) for row in documents_of(place.read(spark, corpus.TABLE), columns).collect()}
     rows = place.read(spark, scores.TABLE).collect()
     scored = {key(row) for row in rows}

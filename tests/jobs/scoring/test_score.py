@@ -252,7 +252,7 @@ def test_a_model_that_fails_in_the_worker_fails_the_run_with_its_own_words(
 def test_the_model_is_one_nondeterministic_udf_that_is_given_only_the_text(
     spark: SparkSession, namespace: str, tiny_model_folder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from jobs.scoring.batch_scorer import ScoringPlan
+    from jobs.scoring.plan import ScoringPlan
     from jobs.scoring.score_rows import score_rows
     from udfs.checkpoint import resolve_checkpoint
     from udfs.spark_udfs import ModelSpec, ScorerSpec, paired_score_udf

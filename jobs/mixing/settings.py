@@ -1,0 +1,53 @@
+"""The settings of mix: the parts, their sizes, and what may not go together."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+from pydantic import Field, FiniteFloat, model_validator
+
+from jobs.settings.documents import DocumentSettings
+
+
+class MixSettings(DocumentSettings):
+    """Mix a selection with the corpus that it is of: which documents, how often. Their text is not copied.
+
+    Documents are drawn by a hash of the seed and their id, so that the same settings give the same mix.
+    """
+
+    selection_id: str | None = Field(None, description="the selection; needed where there are several")
+    selected_share: float = Field(0.7, ge=0, le=1, description="share of the mix's tokens that is of the selection")
+    baseline: Literal["all", "rest"] = Field(
+        "all", description="the other part: of all scored documents, or of those that were not selected"
+    )
+    tokens: FiniteFloat | None = Field(
+        None, ge=1, description="tokens of the mix, such as 80e9; by default all there can be"
+    )
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="how often the selected part may hold a document; --baseline all may hold it once more",
+    )
+    repeat_by: Literal["flat", "percentile"] = Field(
+        "flat",
+        description="each selected document that often, or the best of its domain that often, the worst once, and "
+        "those between in equal steps",
+    )
+    domain_share: dict[str, FiniteFloat] = Field(
+        default_factory=dict,
+        description="a domain's share of each part's tokens, such as code=0.4; the rest go by tokens; may be repeated",
+    )
+    seed: int = Field(0, ge=-(2**63), lt=2**63, description="of the hash that draws documents")
+    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+
+    @model_validator(mode="after")
+    def _check(self) -> MixSettings:
+        for domain, share in self.domain_share.items():
+            if share < 0:
+                raise ValueError(f"--domain-share {domain}={share:g} must be 0 or more")
+        in_all = sum(Fraction(str(share)) for share in self.domain_share.values())
+        if in_all > 1:
+            raise ValueError(f"--domain-share gives {float(in_all):g} in all; it must be at most 1")
+        return self
