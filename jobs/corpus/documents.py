@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.settings.documents import DocumentTable
-from jobs.spark.namespace import Namespace, find_table, quote_table_name
+from jobs.spark.namespace import Namespace
+from jobs.spark.table_names import find_table, quote_table_name
 from schemas import corpus
 from schemas.quoting import quote_name
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from jobs.spark.namespace import absolute_path
+from jobs.spark.table_names import absolute_path
 from jobs.terminal.display import printable
 
 # Hidden from Spark and PyArrow by its first character. While it is there, nothing beside it is to be used.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from jobs.settings.stage import StageSettings
-from jobs.spark.failures import worker_errors
 from jobs.spark.namespace import Namespace
 from jobs.spark.tasks import num_tasks, threads_per_task
+from jobs.spark.worker_errors import worker_errors
 from jobs.terminal.progress import progress
 from schemas.identity import identity
 

@@ -105,7 +105,7 @@ def _chain(error: BaseException | None) -> str:
 def _short(error: BaseException) -> str:
     from pyspark.errors import PySparkException
 
-    from jobs.spark.namespace import reason
+    from jobs.spark.spark_errors import reason
 
     text = str(reason(error)) if isinstance(error, PySparkException) else str(error)
     lines = [line for line in without_token(text).splitlines() if line.strip()]

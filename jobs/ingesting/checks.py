@@ -19,8 +19,9 @@ from jobs.ingesting.files import (
     readable,
     stem,
 )
-from jobs.spark.namespace import absolute_path, spark_reasons
+from jobs.spark.spark_errors import spark_reasons
 from jobs.spark.statements import local_rows
+from jobs.spark.table_names import absolute_path
 from jobs.terminal.display import printable
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from pyspark.sql import functions as F
 
-from jobs.spark.namespace import absolute_path
+from jobs.spark.table_names import absolute_path
 from jobs.terminal.display import printable
 
 if TYPE_CHECKING:

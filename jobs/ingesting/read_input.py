@@ -18,7 +18,8 @@ from jobs.ingesting.files import MAX_NAMED, InputFiles, count_hidden, format_of_
 from jobs.ingesting.json_lines import NO_OBJECT, JsonLines, read_json_lines
 from jobs.ingesting.parquet import read_parquet
 from jobs.ingesting.text import read_text_files
-from jobs.spark.namespace import absolute_path, find_table, quote_table_name, spark_reasons
+from jobs.spark.spark_errors import spark_reasons
+from jobs.spark.table_names import absolute_path, find_table, quote_table_name
 from jobs.terminal.display import printable
 from udfs.file_kinds import kind_of
 

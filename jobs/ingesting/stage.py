@@ -141,7 +141,7 @@ def _examples(compared: DataFrame, condition: str) -> str:
 def _write(
     settings: IngestSettings, spark: SparkSession, namespace: Namespace, documents: DataFrame, existing: DataFrame
 ) -> None:
-    from jobs.spark.namespace import spark_reasons
+    from jobs.spark.spark_errors import spark_reasons
     from jobs.spark.statements import run_statement
     from schemas import corpus
 

@@ -25,7 +25,7 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.ranking.bins import cut_into_bins
     from jobs.ranking.cutoffs import Limit, take_from_top
     from jobs.ranking.places import enough_tasks
-    from jobs.spark.caching import kept
+    from jobs.spark.caching import persisted
     from jobs.spark.namespace import Namespace
     from schemas import mixture, mixture_runs, scores
 
@@ -41,7 +41,8 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
         # No part has more documents than there are scores, which Delta counts without reading them.
         stack.enter_context(enough_tasks(spark, namespace.read(spark, scores.TABLE).count()))
         drawn = {
-            origin: stack.enter_context(kept(draw(spark, settings, origin, part))) for origin, part in parts.items()
+            origin: stack.enter_context(persisted(draw(spark, settings, origin, part)))
+            for origin, part in parts.items()
         }
         bins = {origin: cut_into_bins(spark, documents) for origin, documents in drawn.items()}
         tokens = {origin: {domain: t for domain, (_, t) in cut.totals().items()} for origin, cut in bins.items()}

@@ -82,7 +82,7 @@ def _register(spark: SparkSession, namespace: Namespace) -> tuple[list[str], lis
 
 def _open(spark: SparkSession, identifier: str) -> DataFrame | None:
     """The table, None where it cannot be read."""
-    from jobs.spark.namespace import find_table
+    from jobs.spark.table_names import find_table
 
     try:
         return find_table(spark, identifier)

@@ -35,7 +35,7 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
 
     from jobs.corpus.scored import choose_scorer, current_scores, no_live_score, require_scored, scored_documents
     from jobs.ranking.places import choose_method, enough_tasks, ranked
-    from jobs.spark.caching import kept
+    from jobs.spark.caching import persisted
     from jobs.spark.namespace import Namespace
     from jobs.spark.statements import run_statement
     from schemas import rankings, scores
@@ -47,7 +47,7 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
     source = settings.document_table()
     current, _ = current_scores(spark, namespace, scorer_id, source)
     documents = scored_documents(current).withColumn("order_value", F.col("influence_score"))
-    with enough_tasks(spark, all_scores.count()), kept(documents) as documents:
+    with enough_tasks(spark, all_scores.count()), persisted(documents) as documents:
         if documents.isEmpty():
             raise no_live_score(scorer_id, source)
         namespace.create(spark, rankings.TABLE)

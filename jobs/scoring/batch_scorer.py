@@ -14,10 +14,11 @@ from jobs.scoring.pending import NUM_BUCKETS, Buckets, bucket_of, ranges, with_a
 from jobs.scoring.plan import ScoringPlan
 from jobs.scoring.run_log import RunLog
 from jobs.scoring.score_rows import score_rows, totals, unread_rows
-from jobs.spark.caching import kept
-from jobs.spark.failures import is_conflict, retry_conflicts, worker_errors, worker_failure, workers_fail
+from jobs.spark.caching import persisted
+from jobs.spark.conflicts import is_conflict, retry_conflicts
 from jobs.spark.namespace import Namespace
 from jobs.spark.time_travel import read_at_version
+from jobs.spark.worker_errors import worker_errors, worker_failure, workers_fail
 from jobs.terminal.progress import Tracker
 from schemas import scores
 
@@ -93,7 +94,7 @@ class BatchScorer:
         of_part = documents.filter(bucket_of().between(part[0][0], part[-1][0]))
         to_do = with_attempts(table, of_part, self.plan.scorer_id, self.plan.max_attempts)
         # Read now: it would count as time of the first commit, and make the next ones small.
-        with kept(to_do.filter("attempt is not null").drop("attempt"), now=True) as rows:
+        with persisted(to_do.filter("attempt is not null").drop("attempt"), now=True) as rows:
             yield rows
 
     def _require_ids(self, num_without_id: int) -> None:

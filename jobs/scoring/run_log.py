@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from jobs.spark.failures import retry_conflicts
+from jobs.spark.conflicts import retry_conflicts
 from jobs.spark.namespace import Namespace
 from jobs.spark.spark_errors import reason
 from jobs.terminal.progress import duration

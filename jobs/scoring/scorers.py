@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jobs.spark.failures import retry_conflicts, worker_errors, worker_failure, workers_fail
+from jobs.spark.conflicts import retry_conflicts
 from jobs.spark.namespace import Namespace
+from jobs.spark.worker_errors import worker_errors, worker_failure, workers_fail
 from schemas import head_masks, scorers
 from schemas.identity import identity
 from udfs.attention import Head, MaskMode

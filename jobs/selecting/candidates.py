@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobs.corpus.scored import scored_documents
 from jobs.ranking.places import choose_method, ranked
-from jobs.spark.caching import kept
+from jobs.spark.caching import persisted
 from jobs.spark.statements import run_statement
 from jobs.terminal.display import printable
 
@@ -38,16 +38,16 @@ def find_candidates(
         lacking: Lacking = {}
         documents = _joined(spark, tables)
         if tables.quality is not None or tables.clusters is not None:
-            documents = stack.enter_context(kept(documents))
+            documents = stack.enter_context(persisted(documents))
             lacking = _check_joined(
                 run_statement(spark, "selecting/joined_checks", documents=documents).collect(), tables, settings
             )
         documents = _filtered(spark, documents, tables, settings)
         if settings.combine:
-            documents = _combined(spark, stack.enter_context(kept(documents)), settings)
+            documents = _combined(spark, stack.enter_context(persisted(documents)), settings)
         if settings.end == "bottom":
             documents = documents.withColumn("order_value", -documents.order_value)
-        yield stack.enter_context(kept(documents)), lacking
+        yield stack.enter_context(persisted(documents)), lacking
 
 
 def _joined(spark: SparkSession, tables: Tables) -> DataFrame:

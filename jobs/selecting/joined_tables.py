@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from jobs.corpus.scored import current_scores
 from jobs.settings.stage import nearest
-from jobs.spark.namespace import Namespace, find_table, quote_table_name
+from jobs.spark.namespace import Namespace
+from jobs.spark.table_names import find_table, quote_table_name
 from jobs.spark.time_travel import read_at_version
 from schemas.quoting import quote_name
 

@@ -3,7 +3,9 @@
 session.py         the Spark session: the cluster's, or a local one with Delta
 spark_errors.py    what an error of Spark says, on one line: the file and the innermost cause
 namespace.py       where the tables live, and how they are read and written
-failures.py        conflicts with other writers, and workers that die
+table_names.py     names of tables as people write them and as SQL has them
+conflicts.py       commits that other writers were faster than, tried again
+worker_errors.py   what ends a Python worker, and whether a document can be the cause
 tasks.py           how many tasks run the model, and with how many threads
 caching.py         DataFrames that are computed once and read several times
 time_travel.py     tables as they were at one version

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def kept(documents: DataFrame, *, now: bool = False) -> Iterator[DataFrame]:
+def persisted(documents: DataFrame, *, now: bool = False) -> Iterator[DataFrame]:
     """The documents on the executors' disks for a while: what reads them several times computes them once.
 
     now: before the block is entered, and not when they are first read.
@@ -36,9 +36,9 @@ def kept(documents: DataFrame, *, now: bool = False) -> Iterator[DataFrame]:
 def computed_once(documents: DataFrame) -> DataFrame:
     """The documents as they are when they are first read, on the executors' disks until nothing refers to them.
 
-    For what comes over a network by a data source written in Python: kept() does not help there, since Spark 4.1 takes
-    each look at such a source for another one, and reads it again. An executor that is lost takes its part with it, and
-    the job fails.
+    For a data source that is written in Python and reads over a network: persisted() does not help there, since
+    Spark 4.1 takes each look at such a source for another one, and reads it again. An executor that is lost takes its
+    part with it, and the job fails.
     """
     from pyspark import StorageLevel
     from pyspark.errors import PySparkException

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import schemas
-from jobs.spark.failures import retry_creation
-from jobs.spark.spark_errors import reason as reason
-from jobs.spark.spark_errors import spark_reasons as spark_reasons
+from jobs.spark.conflicts import retry_creation
+from jobs.spark.spark_errors import spark_reasons
+from jobs.spark.table_names import NAME, absolute_path, find_table, known_tables, refuse_hostile
 from schemas.quoting import quote_name, quote_text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from schemas.contract import TableContract
-
-_HOSTILE = re.compile(r"[\"'`;\x00-\x1f\x7f]")
-_NAME = re.compile(r"[\w-]+\Z")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
-_NO_TABLE = {
-    "DELTA_MISSING_DELTA_TABLE",
-    "DELTA_PATH_DOES_NOT_EXIST",
-    "DELTA_TABLE_NOT_FOUND",
-    "PATH_NOT_FOUND",
-    "SCHEMA_NOT_FOUND",
-    "TABLE_OR_VIEW_NOT_FOUND",
-}
 
 
 @dataclass(frozen=True)
@@ -50,11 +35,11 @@ class Namespace:
 
         Raises ValueError for a name that could be read as SQL, or that is neither.
         """
-        _refuse_hostile(text, "--namespace")
+        refuse_hostile(text, "--namespace")
         if "/" in text or text in (".", "..", "~"):
             return cls(folder=absolute_path(text))
         parts = tuple(text.split("."))
-        if len(parts) > 2 or not all(_NAME.match(part) for part in parts):
+        if len(parts) > 2 or not all(NAME.match(part) for part in parts):
             raise ValueError(
                 f"--namespace is {text!r}, but must be a schema (catalog.schema or schema), or a folder or URI "
                 "with a slash in it (./data, s3://bucket/data)"
@@ -66,7 +51,7 @@ class Namespace:
 
     def identifier(self, table_name: str) -> str:
         """The table as quoted SQL: `catalog`.`schema`.`scores`, or delta.`/folder/scores`."""
-        if not _NAME.match(table_name):
+        if not NAME.match(table_name):
             raise ValueError(f"{table_name!r} is no table name: letters, digits, _ and - only")
         if self.folder:
             return f"delta.{quote_name(f'{self.folder}/{table_name}')}"
@@ -90,7 +75,7 @@ class Namespace:
             found = [name for name in os.listdir(local) if os.path.isdir(f"{local}/{name}/_delta_log")]
         else:
             found = [name for name in known_tables() if self.exists(spark, name)]
-        return sorted(name for name in found if _NAME.match(name))
+        return sorted(name for name in found if NAME.match(name))
 
     def create(self, spark: SparkSession, contract: TableContract) -> None:
         """Create the table where it is missing, with its schema; call it before any work.
@@ -171,25 +156,6 @@ class Namespace:
         spark.sql(f"create schema if not exists {schema}")
 
 
-def quote_table_name(text: str) -> str:
-    """A table that a person named, as quoted SQL: a name of up to three parts, or a Delta table's path.
-
-    Reads delta.`/path` too. Raises ValueError for anything that could be read as SQL.
-    """
-    quoted_path = re.fullmatch(r"delta\.`([^`]+)`", text, re.IGNORECASE)
-    path = quoted_path.group(1) if quoted_path else text
-    _refuse_hostile(path, "the table name")
-    if quoted_path or "/" in path:
-        return f"delta.{quote_name(absolute_path(path))}"
-    parts = path.split(".")
-    if len(parts) > 3 or not all(_NAME.match(part) for part in parts):
-        raise ValueError(
-            f"{text!r} is no table name; write table, schema.table or catalog.schema.table, "
-            "or the path of a Delta table, with a slash in it"
-        )
-    return ".".join(quote_name(part) for part in parts)
-
-
 def _refuse_read_only(folder: str) -> None:
     """A table that is there already would be missed by creating it, and the job would fail at its end."""
     path = _local(folder)
@@ -197,40 +163,5 @@ def _refuse_read_only(folder: str) -> None:
         raise ValueError(f"{path} cannot be written by this user; name another folder with --namespace")
 
 
-def find_table(spark: SparkSession, identifier: str) -> DataFrame | None:
-    """The table under the quoted identifier, None where there is none; ValueError where it cannot be read."""
-    from pyspark.errors import AnalysisException
-
-    with spark_reasons(f"table {identifier} cannot be read"):
-        try:
-            table = spark.table(identifier)
-            _: Any = table.schema  # Spark Connect looks the table up no earlier.
-        except AnalysisException as error:
-            if error.getCondition() in _NO_TABLE:
-                return None
-            raise
-        return table
-
-
-def absolute_path(path: str) -> str:
-    """The path from the root, ~ resolved; a URI as it is."""
-    if _URI.match(path):
-        return path.rstrip("/")
-    return os.path.abspath(os.path.expanduser(path))
-
-
-def known_tables() -> list[str]:
-    """The names of the tables that have a contract."""
-    names = [module.name for module in pkgutil.iter_modules(schemas.__path__)]
-    return [name for name in names if hasattr(importlib.import_module(f"schemas.{name}"), "TABLE")]
-
-
 def _local(folder: str) -> str:
     return re.sub("^file:/+", "/", folder)
-
-
-def _refuse_hostile(text: str, what: str) -> None:
-    found = _HOSTILE.search(text)
-    if found or not text.strip():
-        bad = f"holds {found.group()!r}" if found else "is empty"
-        raise ValueError(f"{what} is {text!r}, which {bad}; no quotes, semicolons or control characters here")

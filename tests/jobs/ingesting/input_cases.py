@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.ingesting.columns import InputColumns
 from jobs.ingesting.read_input import read_input
-from jobs.spark.namespace import spark_reasons
+from jobs.spark.spark_errors import spark_reasons
 
 
 def read_documents(spark: SparkSession, path: str, file_format: str, columns: InputColumns) -> DataFrame:

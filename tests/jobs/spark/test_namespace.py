@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 from pyspark.testing import assertDataFrameEqual
 
-from jobs.spark.namespace import Namespace, known_tables, quote_table_name
+from jobs.spark.namespace import Namespace
 from jobs.spark.spark_errors import spark_reasons
+from jobs.spark.table_names import known_tables, quote_table_name
 from schemas import corpus, rankings, scores
 
 HOSTILE = ["a'b", 'a"b', "a`b", "a;b", "a\nb", "./a'; drop table x --", "./a`b", "./a\x00b", "", "  "]
