@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import datetime
 import decimal
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from jobs.input_columns import InputColumns
 from tests.jobs.input_cases import read_documents
@@ -149,3 +152,18 @@ def test_times_as_older_spark_writes_them_are_one_value(spark, tmp_path):
         use_deprecated_int96_timestamps=True,
     )
     assert rows(spark, tmp_path / "x.parquet", domain="t") == [(None, "2024-01-02 00:00:00", "a")]
+
+
+@pytest.mark.parametrize(
+    ("compress", "tool"),
+    [(gzip.compress, "gunzip"), (zstandard.ZstdCompressor().compress, "unzstd"), (bz2.compress, "bunzip2")],
+)
+def test_a_parquet_file_that_was_compressed_as_a_whole_is_named_with_the_program_to_undo_it(
+    spark, tmp_path, compress, tool
+):
+    write(tmp_path / "x.parquet", text=["a"])
+    whole = compress((tmp_path / "x.parquet").read_bytes())
+    for name in ("x.parquet", "x.parquet.gz"):
+        (tmp_path / name).write_bytes(whole)
+        with pytest.raises(ValueError, match=rf"/{name} was compressed as a whole.*: undo that with {tool}$"):
+            rows(spark, tmp_path / name)
