@@ -134,9 +134,13 @@ def _kind(field: Field) -> str:
 
 def _shown(field: Field) -> str:
     """The type as Spark calls it, where it has a name there."""
+    import pyarrow as pa
     from pyspark.errors import PySparkException
     from pyspark.sql.pandas.types import from_arrow_type
 
+    if pa.types.is_fixed_size_binary(field.arrow_type):
+        # Spark's name for it is that of values which are read.
+        return f"{field.arrow_type} (values of one length, such as hashes)"
     try:
         return from_arrow_type(field.arrow_type).simpleString()
     except PySparkException:

@@ -167,3 +167,12 @@ def test_a_parquet_file_that_was_compressed_as_a_whole_is_named_with_the_program
         (tmp_path / name).write_bytes(whole)
         with pytest.raises(ValueError, match=rf"/{name} was compressed as a whole.*: undo that with {tool}$"):
             rows(spark, tmp_path / name)
+
+
+def test_values_of_one_length_are_called_by_what_they_are_and_not_binary(spark, tmp_path):
+    write(tmp_path / "x.parquet", text=["a", "b"], **STRANGE)
+    shown = r"fixed_size_binary\[16\] \(values of one length, such as hashes\)"
+    with pytest.raises(ValueError, match=rf"column 'fixed' is {shown} in .*x\.parquet, but documents are strings"):
+        rows(spark, tmp_path / "x.parquet", text="fixed")
+    with pytest.raises(ValueError, match=rf"column 'fixed' is {shown}, which Spark does not read as one value, in"):
+        rows(spark, tmp_path / "x.parquet", doc_id="fixed")
