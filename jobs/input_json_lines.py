@@ -31,6 +31,7 @@ OPTIONS = {"allowSingleQuotes": "false", "maxStringLen": str(2**31 - 1), "maxNum
 NUMBER = r'^(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE]-?[0-9]+)?|"(?:-?Infinity|NaN)")$'
 SHOWN_BYTES = 80
 NO_OBJECT = "is not one JSON object"
+BEGINS_OBJECT = "begins an object that goes on in other lines (jq -c . writes each as one)"
 BOM = "\ufeff"
 SPACES = " \t\r"
 
@@ -203,7 +204,7 @@ def _value(name: str, folder_keys: Sequence[str]) -> Column:
 
 def _what_is_wrong(columns: InputColumns) -> Column:
     """In words, why the line is no document; null where it is one."""
-    wrong = [F.when(F.col("is_bad"), F.lit(NO_OBJECT))]
+    wrong = [F.when(F.col("is_bad"), F.when(F.col("json") == "{", F.lit(BEGINS_OBJECT)).otherwise(F.lit(NO_OBJECT)))]
     for name in dict.fromkeys(columns.named()):
         first, *others = _places(name)
         for place in (first, *others):

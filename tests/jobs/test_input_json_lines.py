@@ -170,3 +170,11 @@ def test_a_file_that_is_no_json_lines_is_named_with_what_it_is(spark, tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"x\.jsonl is no JSON lines, but .*{kind}"):
             read_documents(spark, str(path), "jsonl", InputColumns(fixed_domain="d"))
+
+
+def test_an_object_over_several_lines_is_called_that_with_what_makes_it_one(spark, tmp_path):
+    line = json.dumps({"text": "a"}, indent=2)
+    with pytest.raises(ValueError, match=r"3 of 3 lines .* line 1 of .*, begins an object that .*jq -c \."):
+        read(spark, tmp_path / "x.jsonl", *line.split("\n"))
+    with pytest.raises(ValueError, match=r"4 of 5 lines .* line 2 of .*, begins an object that .*jq -c \."):
+        read(spark, tmp_path / "x.jsonl", '{"text": "a"}', "\t{\r", '"text": "a"', "},", "{")
