@@ -151,17 +151,21 @@ class Place:
 def _places(name: str) -> list[Place]:
     """The places where the name may lead, the first of which counts: a key with a dot in it, a field of an object."""
     path = column_path(name)
-    ways = [(F.col("json"), name, F.col("object").getField(name))]
+    ways = [(F.col("json"), name, F.col("object").getField(_field_name(name)))]
     if path != (name,):
-        inner, key, value = F.col("json"), path[0], F.col("object").getField(path[0])
+        inner, key, value = F.col("json"), path[0], F.col("object").getField(_field_name(path[0]))
         for step in path[1:]:
             # A string may hold JSON; it is a string.
             parent = F.when(_typed(inner, key, "map<string, string>").isNotNull(), value)
             inner, key, value = parent, step, _in_object(parent, step)
         ways.append((inner, key, value))
-    # Spark does not tell names apart that differ in capitals.
-    column = name.encode().hex()
+    column = _field_name(name)
     return [Place(*way, f"number {column} {index}", f"spelling {column} {index}") for index, way in enumerate(ways)]
+
+
+def _field_name(key: str) -> str:
+    """A name that differs from others in more than capitals, which Spark does not tell apart."""
+    return key.encode().hex()
 
 
 def _typed(json: Column, key: str, data_type: str) -> Column:
@@ -176,6 +180,9 @@ def _in_object(json: Column, key: str) -> Column:
 
 def _with_numbers(parsed: DataFrame, columns: InputColumns) -> DataFrame:
     """The lines with the columns number and spelling of each place."""
+    keys = parsed.select("object.*").columns
+    renamed = StructType([StructField(_field_name(key), StringType()) for key in keys])
+    parsed = parsed.withColumn("object", F.col("object").cast(renamed))
     numbers, spellings = {}, {}
     for name in dict.fromkeys(columns.named()):
         pattern = NUMBER if name == columns.text else RESPELT

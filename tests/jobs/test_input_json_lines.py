@@ -178,3 +178,14 @@ def test_an_object_over_several_lines_is_called_that_with_what_makes_it_one(spar
         read(spark, tmp_path / "x.jsonl", *line.split("\n"))
     with pytest.raises(ValueError, match=r"4 of 5 lines .* line 2 of .*, begins an object that .*jq -c \."):
         read(spark, tmp_path / "x.jsonl", '{"text": "a"}', "\t{\r", '"text": "a"', "},", "{")
+
+
+def test_columns_whose_names_differ_in_capitals_alone_are_read_each_for_itself(spark, tmp_path):
+    line = '{"text": "low", "Text": "up", "m": {"a": 1.50, "A": "x"}, "M": {"a": "y"}}'
+    path = tmp_path / "x.jsonl"
+    assert read(spark, path, line, domain="Text") == [(None, "up", "low")]
+    assert read(spark, path, line, text="Text", doc_id="text") == [("low", "d", "up")]
+    assert read(spark, path, line, doc_id="m.a", domain="M.a") == [("1.50", "y", "low")]
+    assert read(spark, path, line, doc_id="m.a", domain="m.A") == [("1.50", "x", "low")]
+    with pytest.raises(ValueError, match=r"no column 'TEXT'.*; it has: M, Text, m, text"):
+        read(spark, path, line, text="TEXT")
