@@ -51,7 +51,7 @@ def choose_files(spark: SparkSession, path: str, file_format: str) -> InputFiles
     _refuse_broken_links(readable(absolute_path(path)))
     uris = list_files(spark, absolute_path(path))
     if not uris:
-        raise ValueError(f"--input {path} holds no file")
+        raise ValueError(f"--input {printable(path)} holds no file")
     _refuse_unfinished(uris)
     named = [uri for uri in uris if FORMAT_OF_EXTENSION.get(extension(uri)) == file_format]
     taken = uris if file_format == "text" or not named else named

@@ -84,7 +84,7 @@ def format_of_files(path: str, uris: Sequence[str]) -> str:
         f", and {hidden:,} whose names, or folders' names, begin with _ or a dot and are not read" if hidden else ""
     )
     raise ValueError(
-        f"--input {path} holds {listed}{passed_over}; say how to read them with --format parquet|jsonl|text"
+        f"--input {printable(path)} holds {listed}{passed_over}; say how to read them with --format parquet|jsonl|text"
     )
 
 
