@@ -119,13 +119,14 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
 def _find(settings: IngestSettings, spark: SparkSession) -> Input:
     from jobs.find_input import find_input
     from jobs.input_columns import InputColumns
+    from jobs.input_files import decoded_uri
 
     columns = InputColumns(
         settings.text_column, settings.doc_id_column, settings.domain_column, settings.source_column, settings.domain
     )
     return find_input(
         spark,
-        settings.input,
+        decoded_uri(settings.input),
         settings.format,
         columns,
         subset=settings.subset,

@@ -106,6 +106,22 @@ def readable(uri: str) -> str:
     return re.sub("^file:/+", "/", unquote(uri))
 
 
+def decoded_uri(path: str) -> str:
+    """A file: URI as Spark takes it, without percent signs unless its folder's name has them; another path as it is.
+
+    Raises ValueError for one of another machine.
+    """
+    found = re.fullmatch("file:(?://([^/]*))?(/.*)", path, re.DOTALL)
+    if found is None:
+        return path
+    host, local = found[1], found[2]
+    if host not in (None, "", "localhost"):
+        raise ValueError(f"--input {printable(path)} is on another machine, {printable(host, 60)}; copy it to this one")
+    # Of a pattern, the folder before it.
+    is_there = os.path.exists(re.sub(r"/[^/]*[*?{\[].*", "", local, flags=re.DOTALL))
+    return f"file:{local if is_there else unquote(local)}"
+
+
 def without_globs(path: str) -> str:
     """The path as Spark reads it: a pattern, unless it is the very name of something here."""
     return escape_globs(path) if os.path.exists(path) else path

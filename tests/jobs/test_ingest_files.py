@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.jobs.test_ingest import run, write_lines
+from tests.jobs.test_ingest import held, run, write_lines
 
 
 def test_the_name_of_an_input_cannot_move_the_cursor_in_what_is_said_of_it(spark, namespace, tmp_path, capsys):
@@ -18,3 +18,23 @@ def test_the_name_of_an_input_cannot_move_the_cursor_in_what_is_said_of_it(spark
     write_lines(folder / "docs.jsonl", {"text": "a"})
     run(spark, namespace, str(folder))
     assert rf"read from {tmp_path}/two\nlines\x1b[2J (jsonl)" in capsys.readouterr().out
+
+
+def test_a_file_uri_is_read_with_percent_signs_and_without(spark, namespace, tmp_path):
+    for name in ("a b", "c%20d", "é"):
+        (tmp_path / name).mkdir()
+        write_lines(tmp_path / name / "docs.jsonl", {"text": name})
+    for number, (uri, text) in enumerate(
+        {
+            f"file://{tmp_path}/a%20b/docs.jsonl": "a b",
+            f"file:{tmp_path}/a%20b": "a b",
+            f"file://localhost{tmp_path}/a b/*.jsonl": "a b",
+            f"file://{tmp_path}/%C3%A9/*.jsonl": "é",
+            f"file://{tmp_path}/c%20d/d*.jsonl": "c%20d",
+            f"file://{tmp_path}/c%2520d": "c%20d",
+        }.items()
+    ):
+        run(spark, f"{namespace}-{number}", uri)
+        assert [text for _, text, _ in held(spark, f"{namespace}-{number}").values()] == [text]
+    with pytest.raises(ValueError, match=r"--input file://host/a is on another machine, host"):
+        run(spark, namespace, "file://host/a")
