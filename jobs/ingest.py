@@ -95,13 +95,13 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
 
     namespace = Namespace.parse(settings.namespace)
     if not settings.dry_run:
-        namespace.create(spark, corpus.TABLE)
+        namespace.require_creatable(spark, corpus.TABLE)
+    existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
     found = _find(settings, spark)
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
     documents = run_statement(spark, "ingest_documents", values, documents=found.documents)
     if settings.limit and found.hub is None:
         documents = _first(found, documents, settings.limit, each_text_once=settings.doc_id_column is None)
-    existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
     if found.hub is not None:
         documents = computed_once(documents)
     compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
@@ -110,6 +110,8 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
         _require_readable(found, domains)
     _require_ids(settings, compared, domains)
     if not settings.dry_run:
+        # Not before: an input that is refused leaves no empty table behind.
+        namespace.create(spark, corpus.TABLE)
         _write(settings, spark, namespace, documents, existing)
     result = ingest_result(settings, found.file_format, domains) | found.about()
     print(json.dumps(result) if settings.json_output else describe(result))
