@@ -87,6 +87,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     unique, and ids that corpus holds with another text.
     """
     from jobs.ingest_report import describe, ingest_result
+    from jobs.input_checks import good_parts_named
     from jobs.kept import computed_once
     from jobs.statements import run_statement
     from jobs.tables import Namespace
@@ -105,7 +106,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     if found.hub is not None:
         documents = computed_once(documents)
     compared = run_statement(spark, "ingest_compared", documents=documents, corpus=existing)
-    with found.errors():
+    with good_parts_named(found.files), found.errors():
         domains = run_statement(spark, "ingest_summary", compared=compared).collect()
         _require_readable(found, domains)
     _require_ids(settings, compared, domains)
@@ -142,7 +143,9 @@ def _first(found: Input, documents: DataFrame, limit: int, *, each_text_once: bo
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    with found.errors():
+    from jobs.input_checks import good_parts_named
+
+    with good_parts_named(found.files), found.errors():
         problem = F.col("problem")
         totals: list[Any] = documents.agg(F.count("*"), F.count(problem), F.min(problem)).collect()
     found.require_readable(*totals[0])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import json
+
 import pytest
 
 from tests.jobs.test_ingest import held, run, write_lines
@@ -38,3 +42,21 @@ def test_a_file_uri_is_read_with_percent_signs_and_without(spark, namespace, tmp
         assert [text for _, text, _ in held(spark, f"{namespace}-{number}").values()] == [text]
     with pytest.raises(ValueError, match=r"--input file://host/a is on another machine, host"):
         run(spark, namespace, "file://host/a")
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_a_gzip_file_that_is_cut_off_is_named_with_how_far_it_is_good(spark, namespace, tmp_path, limit):
+    lines = [json.dumps({"text": hashlib.sha256(bytes([n])).hexdigest()}) + "\n" for n in range(200)]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress("".join(lines).encode()))
+    members = [gzip.compress(line.encode()) for line in lines]
+    (folder / "b.jsonl.gz").write_bytes(b"".join(members[:150]) + members[150][:12])
+    size = len("".join(lines[:150]))
+    with pytest.raises(
+        ValueError, match=rf"b\.jsonl\.gz.* \(the file is cut off\); its first 150 lines, {size:,} bytes, are good$"
+    ):
+        run(spark, namespace, str(folder), limit=limit)
+    (folder / "b.jsonl.gz").write_bytes(gzip.compress(b'{"text": 1}\n'))
+    with pytest.raises(ValueError, match=r"b\.jsonl\.gz, has a number .*leave them out$"):
+        run(spark, namespace, str(folder), limit=limit)
