@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 class Field:
     """A named column as one file has it: the names on the way to it, its Arrow type, and how Spark is to read it.
 
-    spark_type: SQL, "void" where all is null; None where Spark cannot read it as one value.
+    spark_type: SQL, "void" where all is null; None where Spark cannot read it as one value. has_alike: whether the file
+    has another name there that differs in capitals alone.
     """
 
     path: tuple[str, ...]
     arrow_type: Any
     spark_type: str | None
+    has_alike: bool
 
 
 def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) -> DataFrame:
@@ -62,6 +64,7 @@ def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) 
             "out of --input"
         )
     _check_types(columns, found)
+    _check_alike(found)
     parts = []
     for group in _groups(files.taken, found):
         fields = {name: found[name].get(group[0]) for name in found}
@@ -87,16 +90,17 @@ def _field(name: str, schema: pa.Schema) -> Field | None:
 
     path = column_path(name)
     for way in dict.fromkeys(((name,), path)):
-        fields, parts = list(schema), []
+        fields, parts, has_alike = list(schema), [], False
         for step in way:
             own = same_name(step, [field.name for field in fields])
             if own is None:
                 break
             field = next(field for field in fields if field.name == own)
             parts.append(own)
+            has_alike |= sum(other.name.lower() == own.lower() for other in fields) > 1
             fields = list(field.type) if pa.types.is_struct(field.type) else []
         else:
-            return Field(tuple(parts), field.type, spark_type(field.type))
+            return Field(tuple(parts), field.type, spark_type(field.type), has_alike)
     return None
 
 
@@ -122,6 +126,22 @@ def _check_types(columns: InputColumns, found: dict[str, dict[str, Field]]) -> N
                 f"column {name!r} is {listed}; such values cannot be brought together without changing them: write one "
                 "type to all files, or ingest them one kind at a time"
             )
+
+
+def _check_alike(found: dict[str, dict[str, Field]]) -> None:
+    """Raise ValueError where two of the columns that are to be read from a file differ in capitals alone."""
+    seen: dict[tuple[str, str], tuple[str, ...]] = {}
+    for fields in found.values():
+        for uri, field in fields.items():
+            for end in range(1, len(field.path) + 1):
+                path = field.path[:end]
+                other = seen.setdefault((uri, ".".join(path).lower()), path)
+                if other != path:
+                    names = " and ".join(printable(".".join(way), 120) for way in sorted((path, other)))
+                    raise ValueError(
+                        f"{printable(readable(uri), 300)} has columns {names}, of which Spark reads only one at a "
+                        "time: they differ in capitals alone; rename one"
+                    )
 
 
 def _kind(field: Field) -> str:
@@ -152,7 +172,8 @@ def _groups(uris: Sequence[str], found: dict[str, dict[str, Field]]) -> Iterator
     groups: dict[Any, list[str]] = {}
     for uri in uris:
         fields = (found[name].get(uri) for name in found)
-        groups.setdefault(tuple(field and (field.path, field.spark_type) for field in fields), []).append(uri)
+        key = tuple(field and (field.path, field.spark_type, field.has_alike) for field in fields)
+        groups.setdefault(key, []).append(uri)
     yield from groups.values()
 
 
@@ -160,8 +181,10 @@ def _read_group(
     spark: SparkSession, paths: list[str], fields: dict[str, Field | None], keys: Sequence[str], columns: InputColumns
 ) -> DataFrame:
     wanted = [(field.path, field.spark_type) for field in fields.values() if field and field.spark_type != NULL]
+    is_exact = any(field is not None and field.has_alike for field in fields.values())
+    session = _exact_session(spark) if is_exact else spark
     # Named one by one, all other columns are left alone, whatever they hold.
-    reader = spark.read.schema(_nested(wanted)).option("recursiveFileLookup", "true")
+    reader = session.read.schema(_nested(wanted)).option("recursiveFileLookup", "true")
     rows = reader.parquet(*paths)
     rows = rows.withColumn(FILE, file_name(rows))
 
@@ -176,7 +199,16 @@ def _read_group(
         # A folder says no document's text.
         return of_file if key is None or name == columns.text else F.coalesce(of_file, folder_value(F.col(FILE), key))
 
-    return input_rows(rows, columns, {name: value(name) for name in fields}, F.col(FILE))
+    documents = input_rows(rows, columns, {name: value(name) for name in fields}, F.col(FILE))
+    # Behind nothing of the first session, they are of that one, whose SQL finds them.
+    return spark.createDataFrame([], documents.schema).unionByName(documents) if is_exact else documents
+
+
+def _exact_session(spark: SparkSession) -> SparkSession:
+    """A session whose files are read by names in the very capitals; others refuse files with two that are alike."""
+    session = spark.newSession()
+    session.conf.set("spark.sql.caseSensitive", "true")
+    return session
 
 
 def _nested(wanted: Sequence[tuple[tuple[str, ...], str | None]]) -> StructType:

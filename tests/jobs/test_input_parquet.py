@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from jobs import ingest
 from jobs.input_columns import InputColumns
 from tests.jobs.input_cases import read_documents
 
@@ -176,3 +177,23 @@ def test_values_of_one_length_are_called_by_what_they_are_and_not_binary(spark, 
         rows(spark, tmp_path / "x.parquet", text="fixed")
     with pytest.raises(ValueError, match=rf"column 'fixed' is {shown}, which Spark does not read as one value, in"):
         rows(spark, tmp_path / "x.parquet", doc_id="fixed")
+
+
+def test_of_names_that_differ_in_capitals_alone_the_very_one_is_read(spark, tmp_path):
+    meta = pa.array([{"Lang": "no", "lang": "de"}])
+    write(tmp_path / "in" / "1.parquet", **{"text": ["low"], "Text": ["up"], "meta": meta, "ID": ["1"], "Id": ["2"]})
+    write(tmp_path / "in" / "2.parquet", **{"TEXT": ["other"], "META": meta, "ID": ["3"]})
+    assert rows(spark, tmp_path / "in" / "1.parquet") == [(None, "d", "low")]
+    assert rows(spark, tmp_path / "in" / "1.parquet", text="Text") == [(None, "d", "up")]
+    assert rows(spark, tmp_path / "in", domain="meta.lang", doc_id="ID") == [("1", "de", "low"), ("3", "de", "other")]
+    result = ingest.run(
+        ingest.IngestSettings(input=str(tmp_path / "in"), namespace=str(tmp_path / "ns"), domain_column="meta.lang"),
+        spark,
+    )
+    assert result["domains"] == {"de": {"num_documents": 2, "num_new": 2}}
+    with pytest.raises(ValueError, match=r"no column 'id'.*; it has: text, Text, meta, ID, Id"):
+        rows(spark, tmp_path / "in" / "1.parquet", doc_id="id")
+    with pytest.raises(ValueError, match=r"1\.parquet has columns Text and text, of which Spark reads only one"):
+        rows(spark, tmp_path / "in", domain="Text")
+    with pytest.raises(ValueError, match=r"1\.parquet has columns meta\.Lang and meta\.lang, of which"):
+        rows(spark, tmp_path / "in", domain="meta.lang", doc_id="meta.Lang")
