@@ -2,12 +2,15 @@
 
 Measured with Spark 4.1: a zstd file that is cut inside any frame but the first passes without a word where the frame
 had given no text yet, a bzip2 file that is cut in a later stream's header, and either, and gzip, of no bytes at all.
-Of gzip all other cuts are errors. Nothing is decompressed here: zstd says how long each block is, bzip2 ends in a mark.
+Of gzip all other cuts are errors. Nothing is decompressed to tell: zstd says how long each block is, bzip2 ends in a
+mark.
 """
 
 from __future__ import annotations
 
+import gzip
 import struct
+import zlib
 from typing import BinaryIO
 
 # RFC 8878, in the terms of its sections 3.1.1 and 3.1.2.
@@ -36,6 +39,25 @@ def why_broken(name: str, stream: BinaryIO, size: int) -> str | None:
         return _why_zstd_broken(stream, size)
     if name.lower().endswith(".bz2"):
         return _why_bzip2_broken(stream, size)
+    return None
+
+
+def good_text_of_gzip(stream: BinaryIO) -> tuple[int, int] | None:
+    """(bytes, whole lines) of the text that a .gz file gives before it is cut off, or damaged; None where it is not.
+
+    Decompresses all of it: call it for a file that could not be read. None, too, for a checksum that is wrong: what of
+    the text is good, that does not say.
+    """
+    num_bytes = num_lines = 0
+    try:
+        with gzip.GzipFile(fileobj=stream) as text:
+            while piece := text.read1(PIECE):
+                num_bytes += len(piece)
+                num_lines += piece.count(b"\n")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        # Of two bytes that every member begins with, one may be left.
+        is_checksum = isinstance(error, gzip.BadGzipFile) and not str(error).startswith("Not a gzipped file")
+        return None if is_checksum else (num_bytes, num_lines)
     return None
 
 

@@ -9,6 +9,7 @@ columns.py          which column holds what; the rows that ingest makes of every
 parquet.py          documents from Parquet, by the named columns alone
 parquet_footers.py  what columns a Parquet file has, by its own footer
 json_lines.py       documents from JSON lines, values as they are written
+json_values.py      values of one JSON object as they are written, and what is wrong with them
 text.py             documents from text files
 report.py           what it did, for a program and for a person
 find_input.py       an input by what it is: files, a table, a dataset of a hub or of its cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from jobs.ingesting.files import (
     readable,
     stem,
 )
-from jobs.spark.spark_errors import spark_reasons
+from jobs.spark.spark_errors import is_spark_error, spark_reasons
 from jobs.spark.statements import local_rows
 from jobs.spark.table_names import absolute_path
 from jobs.terminal.display import printable
@@ -52,7 +53,7 @@ def choose_files(spark: SparkSession, path: str, file_format: str) -> InputFiles
     _refuse_broken_links(readable(absolute_path(path)))
     uris = list_files(spark, absolute_path(path))
     if not uris:
-        raise ValueError(f"--input {path} holds no file")
+        raise ValueError(f"--input {printable(path)} holds no file")
     _refuse_unfinished(uris)
     named = [uri for uri in uris if FORMAT_OF_EXTENSION.get(extension(uri)) == file_format]
     taken = uris if file_format == "text" or not named else named
@@ -123,6 +124,33 @@ def _refuse_broken(spark: SparkSession, uris: Sequence[str]) -> int:
         more = f"; and {len(broken) - MAX_NAMED:,} more files" if len(broken) > MAX_NAMED else ""
         raise ValueError(f"{shown}{more}; nothing was written: download them again, or leave them out")
     return len(found)
+
+
+@contextmanager
+def good_parts_named(files: InputFiles | None) -> Iterator[None]:
+    """Adds to an error of Spark that names a .gz file how far that is good: it is looked at only then."""
+    try:
+        yield
+    except ValueError as error:
+        named = [uri for uri in (files.taken if files else ()) if printable(readable(uri)) in str(error)]
+        uri = max(named, key=len, default="")
+        if error.__cause__ is None or not is_spark_error(error.__cause__) or not uri.lower().endswith(".gz"):
+            raise
+        good = _good_text(uri)
+        if good is None:
+            raise
+        raise ValueError(f"{error}; its first {good[1]:,} lines, {good[0]:,} bytes, are good") from error
+
+
+def _good_text(uri: str) -> tuple[int, int] | None:
+    from udfs.compressed import good_text_of_gzip
+    from udfs.storage import open_file
+
+    try:
+        with open_file(uri) as (stream, _):
+            return good_text_of_gzip(stream)
+    except OSError:
+        return None
 
 
 def _broken_files(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

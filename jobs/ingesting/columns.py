@@ -136,6 +136,9 @@ def _column(rows: DataFrame, name: str) -> Column:
 
     if name in rows.columns:
         return F.col(quote_name(name))
+    if name == "*" or name.endswith(".*"):
+        # To Spark, all columns.
+        raise no_column(name, rows.columns)
     try:
         column = F.col(name)
         rows.select(column)

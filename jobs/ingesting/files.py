@@ -84,7 +84,7 @@ def format_of_files(path: str, uris: Sequence[str]) -> str:
         f", and {hidden:,} whose names, or folders' names, begin with _ or a dot and are not read" if hidden else ""
     )
     raise ValueError(
-        f"--input {path} holds {listed}{passed_over}; say how to read them with --format parquet|jsonl|text"
+        f"--input {printable(path)} holds {listed}{passed_over}; say how to read them with --format parquet|jsonl|text"
     )
 
 
@@ -104,6 +104,22 @@ def name_some(uris: Sequence[str]) -> str:
 def readable(uri: str) -> str:
     """The path without percent signs, and without file: before it."""
     return re.sub("^file:/+", "/", unquote(uri))
+
+
+def decoded_uri(path: str) -> str:
+    """A file: URI as Spark takes it, without percent signs unless its folder's name has them; another path as it is.
+
+    Raises ValueError for one of another machine.
+    """
+    found = re.fullmatch("file:(?://([^/]*))?(/.*)", path, re.DOTALL)
+    if found is None:
+        return path
+    host, local = found[1], found[2]
+    if host not in (None, "", "localhost"):
+        raise ValueError(f"--input {printable(path)} is on another machine, {printable(host, 60)}; copy it to this one")
+    # Of a pattern, the folder before it.
+    is_there = os.path.exists(re.sub(r"/[^/]*[*?{\[].*", "", local, flags=re.DOTALL))
+    return f"file:{local if is_there else unquote(local)}"
 
 
 def without_globs(path: str) -> str:

@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 class Field:
     """A named column as one file has it: the names on the way to it, its Arrow type, and how Spark is to read it.
 
-    spark_type: SQL, "void" where all is null; None where Spark cannot read it as one value.
+    spark_type: SQL, "void" where all is null; None where Spark cannot read it as one value. alike: its name and those
+    that differ from it in capitals alone, where the file has any.
     """
 
     path: tuple[str, ...]
     arrow_type: Any
     spark_type: str | None
+    alike: tuple[str, ...]
 
 
 def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) -> DataFrame:
@@ -62,6 +64,7 @@ def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) 
             "out of --input"
         )
     _check_types(columns, found)
+    _check_alike(found)
     parts = []
     for group in _groups(files.taken, found):
         fields = {name: found[name].get(group[0]) for name in found}
@@ -87,16 +90,18 @@ def _field(name: str, schema: pa.Schema) -> Field | None:
 
     path = column_path(name)
     for way in dict.fromkeys(((name,), path)):
-        fields, parts = list(schema), []
+        fields, parts, alike = list(schema), [], ()
         for step in way:
             own = same_name(step, [field.name for field in fields])
             if own is None:
                 break
             field = next(field for field in fields if field.name == own)
             parts.append(own)
+            names = tuple(other.name for other in fields if other.name.lower() == own.lower())
+            alike = alike or (names if len(names) > 1 else ())
             fields = list(field.type) if pa.types.is_struct(field.type) else []
         else:
-            return Field(tuple(parts), field.type, spark_type(field.type))
+            return Field(tuple(parts), field.type, spark_type(field.type), alike)
     return None
 
 
@@ -124,6 +129,17 @@ def _check_types(columns: InputColumns, found: dict[str, dict[str, Field]]) -> N
             )
 
 
+def _check_alike(found: dict[str, dict[str, Field]]) -> None:
+    """Raise ValueError for a column whose file has another that differs in capitals alone: Spark reads neither."""
+    for name, fields in found.items():
+        for uri, field in fields.items():
+            if field.alike:
+                raise ValueError(
+                    f"{printable(readable(uri), 300)} has columns {' and '.join(field.alike)}, one of them for "
+                    f"{name!r}: Spark does not tell them apart; rename one of them"
+                )
+
+
 def _kind(field: Field) -> str:
     """Types of one kind hold values that are written alike."""
     spark = field.spark_type or ""
@@ -134,9 +150,13 @@ def _kind(field: Field) -> str:
 
 def _shown(field: Field) -> str:
     """The type as Spark calls it, where it has a name there."""
+    import pyarrow as pa
     from pyspark.errors import PySparkException
     from pyspark.sql.pandas.types import from_arrow_type
 
+    if pa.types.is_fixed_size_binary(field.arrow_type):
+        # Spark's name for it is that of values which are read.
+        return f"{field.arrow_type} (values of one length, such as hashes)"
     try:
         return from_arrow_type(field.arrow_type).simpleString()
     except PySparkException:

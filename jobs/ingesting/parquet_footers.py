@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FOOTERS_AT_A_TIME = 16
 NULL = "void"
+# What undoes a compression of a whole file; Parquet compresses its pages, within.
+UNDONE_BY = {"gzip": "gunzip", "zstd": "unzstd", "bzip2": "bunzip2"}
 
 
 def read_schemas(uris: Sequence[str]) -> dict[str, pa.Schema] | None:
@@ -39,6 +41,12 @@ def _read_schema(uri: str) -> pa.Schema:
         except (pa.ArrowException, OSError) as error:
             file.seek(0)
             kind = kind_of(file.read(64))
+            for compression, tool in UNDONE_BY.items():
+                if kind is not None and kind.startswith(f"compressed by {compression};"):
+                    raise ValueError(
+                        f"{printable(readable(uri), 300)} was compressed as a whole by {compression}, and Parquet is "
+                        f"not read so; nothing was written: undo that with {tool}"
+                    ) from error
             is_other = kind is not None and not kind.startswith("a Parquet")
             reason = "it has no bytes" if size == 0 else f"it is {kind}" if is_other else " ".join(str(error).split())
             raise ValueError(

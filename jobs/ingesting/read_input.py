@@ -15,7 +15,8 @@ from jobs.hub.errors import hub_errors
 from jobs.ingesting.checks import choose_files
 from jobs.ingesting.columns import InputColumns, choose_columns, column_path, no_column, same_name
 from jobs.ingesting.files import MAX_NAMED, InputFiles, count_hidden, format_of_files, list_files, readable
-from jobs.ingesting.json_lines import NO_OBJECT, JsonLines, read_json_lines
+from jobs.ingesting.json_lines import JsonLines, read_json_lines
+from jobs.ingesting.json_values import NO_OBJECT
 from jobs.ingesting.parquet import read_parquet
 from jobs.ingesting.text import read_text_files
 from jobs.spark.spark_errors import spark_reasons

@@ -46,8 +46,9 @@ def describe(result: dict[str, Any]) -> str:
     would = "would be " if result["dry_run"] else ""
     lines = [plain_table(["domain", "documents", "new"], rows)] if rows else []
     lines.append(
-        f"{result['num_read']:,} documents read from {result['input']} ({result['format']}): {result['num_new']:,} "
-        f"{would}added to corpus in {result['namespace']}, {result['num_present']:,} were there already"
+        f"{result['num_read']:,} documents read from {printable(result['input'])} ({result['format']}): "
+        f"{result['num_new']:,} {would}added to corpus in {result['namespace']}, {result['num_present']:,} were there "
+        "already"
     )
     kept = "the new one is taken" if result["on_conflict"] == "update" else "corpus keeps its own"
     notes = {

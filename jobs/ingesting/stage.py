@@ -22,6 +22,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
     unique, and ids that corpus holds with another text.
     """
+    from jobs.ingesting.checks import good_parts_named
     from jobs.ingesting.report import describe, ingest_result
     from jobs.spark.caching import computed_once
     from jobs.spark.namespace import Namespace
@@ -31,21 +32,25 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
 
     namespace = Namespace.parse(settings.namespace)
     if not settings.dry_run:
-        namespace.create(spark, corpus.TABLE)
+        namespace.require_creatable(spark, corpus.TABLE)
+    existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
     found = _find(settings, spark)
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
     documents = run_statement(spark, "ingesting/documents", values, documents=found.documents)
     if settings.limit and found.hub is None:
         documents = _first(found, documents, settings.limit, each_text_once=settings.doc_id_column is None)
-    existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
     if found.hub is not None:
         documents = computed_once(documents)
     compared = run_statement(spark, "ingesting/compared", documents=documents, corpus=existing)
-    with found.errors():
+    with good_parts_named(found.files), found.errors():
         domains = run_statement(spark, "ingesting/summary", compared=compared).collect()
     _require_readable(found, domains)
     _require_ids(settings, compared, domains)
     if not settings.dry_run:
+        # Not before: an input that is refused leaves no empty table behind.
+        namespace.create(spark, corpus.TABLE)
+        # Read anew, as another ingest may have made the table meanwhile.
+        existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
         _write(settings, spark, namespace, documents, existing)
     result = ingest_result(settings, found.file_format, domains) | found.about()
     print(json.dumps(result) if settings.json_output else describe(result))
@@ -54,6 +59,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
 
 def _find(settings: IngestSettings, spark: SparkSession) -> Input:
     from jobs.ingesting.columns import InputColumns
+    from jobs.ingesting.files import decoded_uri
     from jobs.ingesting.find_input import find_input
 
     columns = InputColumns(
@@ -61,7 +67,7 @@ def _find(settings: IngestSettings, spark: SparkSession) -> Input:
     )
     return find_input(
         spark,
-        settings.input,
+        decoded_uri(settings.input),
         settings.format,
         columns,
         subset=settings.subset,
@@ -75,7 +81,9 @@ def _first(found: Input, documents: DataFrame, limit: int, *, each_text_once: bo
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    with found.errors():
+    from jobs.ingesting.checks import good_parts_named
+
+    with good_parts_named(found.files), found.errors():
         problem = F.col("problem")
         totals: list[Any] = documents.agg(F.count("*"), F.count(problem), F.min(problem)).collect()
     found.require_readable(*totals[0])

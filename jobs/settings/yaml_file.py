@@ -74,6 +74,8 @@ def load_mapping(path: str) -> tuple[dict[str, Any], set[str]]:
         content = loader.get_single_data()
     except yaml.YAMLError as error:
         raise ValueError(f"is no YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply to be read") from None
     if content is None:
         return {}, set()
     if not isinstance(content, dict):

@@ -77,6 +77,17 @@ class Namespace:
             found = [name for name in known_tables() if self.exists(spark, name)]
         return sorted(name for name in found if NAME.match(name))
 
+    def require_creatable(self, spark: SparkSession, contract: TableContract) -> None:
+        """Raise ValueError where it can be told beforehand that create would fail; nothing is created."""
+        if not self.folder:
+            with spark_reasons(self._not_created(contract)):
+                self._has_schema(spark)
+            return
+        there = _local(f"{self.folder}/{contract.name}")
+        while there.startswith("/") and not os.path.exists(there):
+            there = os.path.dirname(there)
+        _refuse_read_only(there)
+
     def create(self, spark: SparkSession, contract: TableContract) -> None:
         """Create the table where it is missing, with its schema; call it before any work.
 
@@ -86,8 +97,7 @@ class Namespace:
 
         if self.folder:
             _refuse_read_only(f"{self.folder}/{contract.name}")
-        doing = f"the {contract.name} table cannot be created in namespace {self}; name another with --namespace"
-        with spark_reasons(doing):
+        with spark_reasons(self._not_created(contract)):
             self._create_schema(spark)
             # Runs that begin at once make the same tables.
             retry_creation(lambda: create_table(spark, contract, self.identifier(contract.name)))
@@ -142,18 +152,23 @@ class Namespace:
         check_schema(rows.schema, contract, f"what was to be written to {contract.name}")
         rows.select("*").writeTo(self.identifier(contract.name)).overwrite(lit(True))
 
+    def _not_created(self, contract: TableContract) -> str:
+        return f"the {contract.name} table cannot be created in namespace {self}; name another with --namespace"
+
     def _create_schema(self, spark: SparkSession) -> None:
-        if self.folder:
-            return
-        schema = ".".join(quote_name(part) for part in self.schema_parts)
-        if spark.catalog.databaseExists(schema):
-            return
+        if not self.folder and not self._has_schema(spark):
+            spark.sql(f"create schema if not exists {'.'.join(map(quote_name, self.schema_parts))}")
+
+    def _has_schema(self, spark: SparkSession) -> bool:
+        """Whether the schema is there; ValueError where it would be forgotten."""
+        if spark.catalog.databaseExists(".".join(map(quote_name, self.schema_parts))):
+            return True
         if len(self.schema_parts) == 1 and spark.conf.get("spark.sql.catalogImplementation") == "in-memory":
             raise ValueError(
                 f"namespace {self} would be a schema, but this Spark forgets schemas when it ends; "
                 f"for a folder, write --namespace ./{self}"
             )
-        spark.sql(f"create schema if not exists {schema}")
+        return False
 
 
 def _refuse_read_only(folder: str) -> None:

@@ -66,7 +66,7 @@ def spark_reasons(doing: str) -> Iterator[None]:
     except Exception as error:
         if not is_spark_error(error):
             raise
-        raise ValueError(f"{doing}: {reason(error)}") from error
+        raise ValueError(f"{printable(doing)}: {reason(error)}") from error
 
 
 def reason(error: BaseException) -> str:

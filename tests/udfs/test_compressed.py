@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import io
+import os
 import struct
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +15,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.compressed import why_broken
+from udfs.compressed import good_text_of_gzip, why_broken
 
 PIECES = [b'{"text": "one"}\n', b"", b"x" * 300_000, bytes(range(256)) * 5, b'{"text": "last"}\n']
 SKIPPABLE = struct.pack("<II", 0x184D2A53, 5) + b"hello"
@@ -125,3 +128,22 @@ def test_a_bzip2_file_is_whole_where_its_last_stream_has_ended(pieces: list[byte
     cut = data.draw(st.integers(1, len(whole) - 1))
     ends = {sum(map(len, streams[:count])) for count in range(len(streams) + 1)}
     assert (broken("a.bz2", whole[:cut]) is None) == (cut in ends)
+
+
+@pytest.mark.parametrize("cut", [5, 30, 40, 60, 70, 100])
+def test_the_text_of_a_gzip_file_is_counted_as_far_as_it_is_there(cut: int) -> None:
+    first, second = b'{"text": "one"}\n' * 3, os.urandom(60) + b"\n"
+    data = gzip.compress(first) + gzip.compress(second)
+    # The oracle takes what is there a byte at a time, the members one after the other.
+    engine, found, rest = zlib.decompressobj(wbits=31), b"", data[:cut]
+    while rest:
+        found += engine.decompress(rest[:1])
+        rest = engine.unused_data + rest[1:]
+        engine = zlib.decompressobj(wbits=31) if engine.eof else engine
+    assert good_text_of_gzip(io.BytesIO(data[:cut])) == (len(found), found.count(b"\n"))
+
+
+def test_a_whole_gzip_file_and_one_with_a_wrong_checksum_have_no_place_where_they_end_too_early() -> None:
+    data = gzip.compress(b"x" * 3_000_000)
+    assert good_text_of_gzip(io.BytesIO(data)) is None
+    assert good_text_of_gzip(io.BytesIO(data[:-8] + b"\0" * 8)) is None

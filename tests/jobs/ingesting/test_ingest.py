@@ -2,36 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from jobs import ingest
 from jobs.cli import main
-from jobs.ingest import IngestSettings
 from jobs.spark.namespace import Namespace
 from schemas import corpus
-
-
-def write_lines(path: Path, *documents: dict[str, Any]) -> str:
-    path.write_text("".join(json.dumps(document) + "\n" for document in documents), encoding="utf-8")
-    return str(path)
-
-
-def run(spark, namespace, path, **values):
-    values = {"domain": "d"} | values if "domain_column" not in values else values
-    return ingest.run(IngestSettings(input=path, namespace=namespace, **values), spark)
-
-
-def held(spark, namespace) -> dict[str, tuple[str, str | None, str | None]]:
-    rows = Namespace.parse(namespace).read(spark, corpus.TABLE).collect()
-    assert len({row["doc_id"] for row in rows}) == len(rows)
-    return {row["doc_id"]: (row["domain"], row["text"], row["source"]) for row in rows}
-
-
-def num_commits(spark, namespace) -> int:
-    return spark.sql(f"describe history {Namespace.parse(namespace).identifier('corpus')}").count()
+from tests.jobs.ingesting.ingest_cases import held, num_commits, run, write_lines
 
 
 def test_without_an_id_the_text_is_the_id_and_the_same_text_one_document(spark, namespace, tmp_path, capsys):
@@ -62,7 +42,7 @@ def test_ids_that_repeat_are_an_error_that_shows_some_and_writes_nothing(spark, 
     path = write_lines(tmp_path / "docs.jsonl", *documents, {"id": "y", "text": "c"})
     with pytest.raises(ValueError, match="4 rows repeat the id of another, such as x1, x2; nothing was written"):
         run(spark, namespace, path, doc_id_column="id")
-    assert held(spark, namespace) == {}
+    assert not Path(namespace).exists()
 
 
 def test_ids_that_are_null_or_empty_are_an_error(spark, namespace, tmp_path):
@@ -168,3 +148,34 @@ def test_what_was_not_read_and_what_stops_an_ingest_is_said_whatever_the_limit(s
 def test_a_limit_counts_documents_not_copies_of_them(spark, namespace, tmp_path):
     path = write_lines(tmp_path / "docs.jsonl", *[{"text": text} for text in ["same"] * 5 + list("abcde")])
     assert run(spark, namespace, path, limit=6)["num_new"] == 6
+
+
+def test_a_first_ingest_that_is_refused_leaves_no_table(spark, namespace, tmp_path):
+    path = write_lines(tmp_path / "docs.jsonl", {"id": 1, "text": "a"}, {"id": 1, "text": "b"})
+    for values in ({"doc_id_column": "id"}, {"text_column": "body"}, {"domain_column": "lang"}):
+        with pytest.raises(ValueError, match=r"nothing was written|no column"):
+            run(spark, namespace, path, **values)
+    assert not Path(namespace).exists()
+    for on_conflict in ("fail", "update"):
+        place = f"{namespace}-{on_conflict}"
+        run(spark, place, path, on_conflict=on_conflict)
+        assert sorted(text for _, text, _ in held(spark, place).values()) == ["a", "b"]
+
+
+def test_a_namespace_that_cannot_be_written_is_told_before_the_input_is_looked_at(spark, tmp_path):
+    user = os.geteuid()
+    # Not pytest's folder: only its owner can look into that.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o555)
+        for place, words in (
+            (f"{folder}/not/there", "cannot be written by this user"),
+            ("a_schema", r"write --namespace \./a_schema"),
+            ("no_catalog.schema", "no_catalog"),
+        ):
+            try:
+                if user == 0:
+                    os.seteuid(65534)  # Root may write anything.
+                with pytest.raises(ValueError, match=words):
+                    run(spark, place, "/no/such/file.jsonl")
+            finally:
+                os.seteuid(user)

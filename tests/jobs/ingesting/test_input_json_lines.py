@@ -170,3 +170,22 @@ def test_a_file_that_is_no_json_lines_is_named_with_what_it_is(spark, tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"x\.jsonl is no JSON lines, but .*{kind}"):
             read_documents(spark, str(path), "jsonl", InputColumns(fixed_domain="d"))
+
+
+def test_an_object_over_several_lines_is_called_that_with_what_makes_it_one(spark, tmp_path):
+    line = json.dumps({"text": "a"}, indent=2)
+    with pytest.raises(ValueError, match=r"3 of 3 lines .* line 1 of .*, begins an object that .*jq -c \."):
+        read(spark, tmp_path / "x.jsonl", *line.split("\n"))
+    with pytest.raises(ValueError, match=r"4 of 5 lines .* line 2 of .*, begins an object that .*jq -c \."):
+        read(spark, tmp_path / "x.jsonl", '{"text": "a"}', "\t{\r", '"text": "a"', "},", "{")
+
+
+def test_columns_whose_names_differ_in_capitals_alone_are_read_each_for_itself(spark, tmp_path):
+    line = '{"text": "low", "Text": "up", "m": {"a": 1.50, "A": "x"}, "M": {"a": "y"}}'
+    path = tmp_path / "x.jsonl"
+    assert read(spark, path, line, domain="Text") == [(None, "up", "low")]
+    assert read(spark, path, line, text="Text", doc_id="text") == [("low", "d", "up")]
+    assert read(spark, path, line, doc_id="m.a", domain="M.a") == [("1.50", "y", "low")]
+    assert read(spark, path, line, doc_id="m.a", domain="m.A") == [("1.50", "x", "low")]
+    with pytest.raises(ValueError, match=r"no column 'TEXT'.*; it has: M, Text, m, text"):
+        read(spark, path, line, text="TEXT")

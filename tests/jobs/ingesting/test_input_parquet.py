@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import datetime
 import decimal
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from jobs.ingesting.columns import InputColumns
 from tests.jobs.ingesting.input_cases import read_documents
@@ -149,3 +152,39 @@ def test_times_as_older_spark_writes_them_are_one_value(spark, tmp_path):
         use_deprecated_int96_timestamps=True,
     )
     assert rows(spark, tmp_path / "x.parquet", domain="t") == [(None, "2024-01-02 00:00:00", "a")]
+
+
+@pytest.mark.parametrize(
+    ("compress", "tool"),
+    [(gzip.compress, "gunzip"), (zstandard.ZstdCompressor().compress, "unzstd"), (bz2.compress, "bunzip2")],
+)
+def test_a_parquet_file_that_was_compressed_as_a_whole_is_named_with_the_program_to_undo_it(
+    spark, tmp_path, compress, tool
+):
+    write(tmp_path / "x.parquet", text=["a"])
+    whole = compress((tmp_path / "x.parquet").read_bytes())
+    for name in ("x.parquet", "x.parquet.gz"):
+        (tmp_path / name).write_bytes(whole)
+        with pytest.raises(ValueError, match=rf"/{name} was compressed as a whole.*: undo that with {tool}$"):
+            rows(spark, tmp_path / name)
+
+
+def test_values_of_one_length_are_called_by_what_they_are_and_not_binary(spark, tmp_path):
+    write(tmp_path / "x.parquet", text=["a", "b"], **STRANGE)
+    shown = r"fixed_size_binary\[16\] \(values of one length, such as hashes\)"
+    with pytest.raises(ValueError, match=rf"column 'fixed' is {shown} in .*x\.parquet, but documents are strings"):
+        rows(spark, tmp_path / "x.parquet", text="fixed")
+    with pytest.raises(ValueError, match=rf"column 'fixed' is {shown}, which Spark does not read as one value, in"):
+        rows(spark, tmp_path / "x.parquet", doc_id="fixed")
+
+
+def test_columns_whose_names_differ_in_capitals_alone_are_refused_where_one_is_to_be_read(spark, tmp_path):
+    meta = pa.array([{"Lang": "no", "lang": "de"}])
+    write(tmp_path / "in" / "1.parquet", **{"text": ["low"], "Text": ["up"], "id": ["1"], "meta": meta, "x": ["x"]})
+    write(tmp_path / "in" / "2.parquet", **{"TEXT": ["other"], "X": ["1"], "x": ["2"], "id": ["3"]})
+    with pytest.raises(ValueError, match=r"1\.parquet has columns text and Text, one of them for 'text': Spark"):
+        rows(spark, tmp_path / "in" / "1.parquet")
+    with pytest.raises(ValueError, match=r"1\.parquet has columns Lang and lang, one of them for 'meta\.lang'"):
+        rows(spark, tmp_path / "in" / "1.parquet", text="x", domain="meta.lang")
+    # Others of the file do not matter.
+    assert rows(spark, tmp_path / "in" / "2.parquet") == [(None, "d", "other")]

@@ -251,3 +251,17 @@ def test_the_format_follows_from_the_extensions(spark, tmp_path):
         with pytest.raises(ValueError, match="cannot be read; for a table by its name, add --format delta"):
             detect_format(spark, f"{tmp_path}/{nowhere}")
     assert len(list_files(spark, str(tmp_path))) == 7
+
+
+def test_a_star_is_the_name_of_a_column_and_no_pattern(spark, tmp_path):
+    rows = spark.createDataFrame([("a", ("en",))], "text string, meta struct<lang string>")
+    rows.write.format("delta").save(str(tmp_path / "docs"))
+    for columns in (InputColumns(text="*"), InputColumns(domain="*"), InputColumns(domain="meta.*")):
+        with pytest.raises(ValueError, match=r"^the input has no column '(meta\.)?\*'.*; it has: text, meta$"):
+            read(spark, tmp_path / "docs", "delta", columns)
+    stars = spark.createDataFrame([("a", "b", ("c",))], "text string, `*` string, meta struct<`*` string>")
+    stars.createOrReplaceTempView("stars")
+    columns = InputColumns(text="*", doc_id="text", domain="meta.`*`")
+    row = read(spark, "stars", "delta", columns).collect()[0]
+    assert (row["doc_id"], row["domain"], row["text"]) == ("a", "c", "b")
+    spark.catalog.dropTempView("stars")

@@ -124,3 +124,9 @@ def test_a_merged_key_may_be_there_twice(load: Any) -> None:
 def test_a_file_of_any_encoding_that_yaml_has_is_read(load: Any, encoding: str) -> None:
     assert load(SelectSettings, "select: {scorer_id: Blåbærgrød}".encode(encoding)) == {"scorer_id": "Blåbærgrød"}
     assert load(SelectSettings, "".encode(encoding)) == {}
+
+
+def test_a_file_that_is_nested_without_end_is_one_line_and_no_traceback(load: Any) -> None:
+    for text in ("[" * 2000 + "]" * 2000, "{a: " * 2000 + "}" * 2000, "- " * 2000):
+        with pytest.raises(ValueError, match=r"^--config .*p\.yaml is nested too deeply to be read$"):
+            load(SelectSettings, f"select: {text}" if text[0] != "-" else text)

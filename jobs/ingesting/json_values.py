@@ -1,0 +1,166 @@
+"""Values of one JSON object as they are written in its line, and what is wrong with those that are no document's."""
+
+from __future__ import annotations
+
+import json as js
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from jobs.ingesting.columns import FILE, InputColumns, column_path, same_name
+from jobs.ingesting.files import folder_value
+from schemas.quoting import quote_name
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+# JSON can write half of a surrogate pair, UTF-8 cannot: Spark would store a question mark. After an even number of
+# backslashes only: an odd one more makes the escape plain text.
+LONE_HIGH_SURROGATE = r"(?<!\\)((?:\\\\)*+)\\u[dD][89abAB]\p{XDigit}{2}(?!\\u[dD][c-fC-F]\p{XDigit}{2})"
+LONE_LOW_SURROGATE = (
+    r"(?<!(?<!\\)(?:\\\\){0,100}\\u[dD][89abAB]\p{XDigit}{2})(?<!\\)((?:\\\\)*+)\\u[dD][c-fC-F]\p{XDigit}{2}"
+)
+# What Spark makes of a number of JSON that it does not keep as it is written: 1e3 is 1000.0, -0 is 0.
+RESPELT = r'^(?:-?[0-9]+\.[0-9]+(?:[eE]-?[0-9]+)?|-?[0-9]+[eE]-?[0-9]+|0|"(?:-?Infinity|NaN)"|-?Infinity)$'
+# Of a longer string than that, Jackson would not say that it is long, but that the line is no JSON.
+OPTIONS = {"allowSingleQuotes": "false", "maxStringLen": str(2**31 - 1), "maxNumLen": "1000000"}
+NUMBER = r'^(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE]-?[0-9]+)?|"(?:-?Infinity|NaN)")$'
+NO_OBJECT = "is not one JSON object"
+BEGINS_OBJECT = "begins an object that goes on in other lines (jq -c . writes each as one)"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a name may lead in a line: the JSON of an object, a key of it, and the key's value as Spark writes it.
+
+    number: a column, once with_numbers has made it: the value where it is a number that may be written otherwise in
+    the line, and spelling: how it is written there, null where that cannot be told.
+    """
+
+    json: Column
+    key: str
+    value: Column
+    number: str
+    spelling: str
+
+    def typed(self, data_type: str) -> Column:
+        """The value where it is of this very type, else null."""
+        return _typed(self.json, self.key, data_type)
+
+    def as_written(self) -> Column:
+        """The value as text, numbers as they are written in the line."""
+        return F.when(
+            F.col(quote_name(self.number)).isNotNull(), F.coalesce(F.col(quote_name(self.spelling)), self.value)
+        ).otherwise(self.value)
+
+    def is_container(self) -> Column:
+        """Whether the value is an object or a list, not a string that begins like one."""
+        first = F.substring(self.value, 1, 1)
+        is_object = F.when(first == "{", self.typed("map<string, string>").isNotNull())
+        return is_object.when(first == "[", self.typed("array<string>").isNotNull()).otherwise(F.lit(False))
+
+
+def _places(name: str) -> list[Place]:
+    """The places where the name may lead, the first of which counts: a key with a dot in it, a field of an object."""
+    path = column_path(name)
+    ways = [(F.col("json"), name, F.col("object").getField(_field_name(name)))]
+    if path != (name,):
+        inner, key, value = F.col("json"), path[0], F.col("object").getField(_field_name(path[0]))
+        for step in path[1:]:
+            # A string may hold JSON; it is a string.
+            parent = F.when(_typed(inner, key, "map<string, string>").isNotNull(), value)
+            inner, key, value = parent, step, in_object(parent, step)
+        ways.append((inner, key, value))
+    column = _field_name(name)
+    return [Place(*way, f"number {column} {index}", f"spelling {column} {index}") for index, way in enumerate(ways)]
+
+
+def _field_name(key: str) -> str:
+    """A name that differs from others in more than capitals, which Spark does not tell apart."""
+    return key.encode().hex()
+
+
+def _typed(json: Column, key: str, data_type: str) -> Column:
+    """The value of the key where it is of this very type, else null."""
+    return F.from_json(json, f"{quote_name(key)} {data_type}", OPTIONS).getField(key)
+
+
+def in_object(json: Column, key: str) -> Column:
+    """The value of the key, as text, in the JSON of an object; null in that of anything else."""
+    return F.from_json(json, StructType([StructField(key, StringType())]), OPTIONS).getField(key)
+
+
+def with_numbers(parsed: DataFrame, columns: InputColumns) -> DataFrame:
+    """The lines with the columns number and spelling of each place."""
+    keys = parsed.select("object.*").columns
+    renamed = StructType([StructField(_field_name(key), StringType()) for key in keys])
+    parsed = parsed.withColumn("object", F.col("object").cast(renamed))
+    numbers, spellings = {}, {}
+    for name in dict.fromkeys(columns.named()):
+        pattern = NUMBER if name == columns.text else RESPELT
+        for place in _places(name):
+            numbers[place.number] = F.when(place.value.rlike(pattern), place.typed("double"))
+            spellings[place.spelling] = F.when(F.col(quote_name(place.number)).isNotNull(), _spelling(place))
+    return parsed.withColumns(numbers).withColumns(spellings)
+
+
+def _spelling(place: Place) -> Column:
+    """The number as the line spells it; null where several spellings of the same number stand behind the key's name."""
+    names = {re.escape(js.dumps(place.key, ensure_ascii=False)), f"(?i:{re.escape(js.dumps(place.key))})"}
+    number = f"(?:{'|'.join(sorted(names))})" + r"\s*:\s*(-?[0-9][-+.0-9eE]*)"
+    spellings = F.regexp_extract_all(F.col("json"), F.lit(number), F.lit(1))
+    is_same = lambda text: text.try_cast("double") == F.col(quote_name(place.number))  # noqa: E731 - of two lines
+    same = F.array_distinct(F.filter(spellings, is_same))
+    return F.when(F.size(same) == 1, F.get(same, F.lit(0)))
+
+
+def value_of(name: str, folder_keys: Sequence[str]) -> Column:
+    """The named column of an object, as text: numbers as they are written there."""
+    found = F.coalesce(*[place.as_written() for place in _places(name)])
+    key = same_name(name, folder_keys)
+    return found if key is None else F.coalesce(found, folder_value(F.col(FILE), key))
+
+
+def what_is_wrong(columns: InputColumns) -> Column:
+    """In words, why the line is no document; null where it is one."""
+    wrong = [F.when(F.col("is_bad"), F.when(F.col("json") == "{", F.lit(BEGINS_OBJECT)).otherwise(F.lit(NO_OBJECT)))]
+    for name in dict.fromkeys(columns.named()):
+        first, *others = _places(name)
+        for place in (first, *others):
+            # Where the first place has a value, the others do not count.
+            counts = F.lit(True) if place is first else first.value.isNull()
+            for is_one, words in _wrong_at(place, name, is_text=name == columns.text):
+                wrong.append(F.when(counts & is_one, F.lit(words)))
+    return F.coalesce(*wrong)
+
+
+def _wrong_at(place: Place, name: str, *, is_text: bool) -> list[tuple[Column, str]]:
+    """(whether, in words) of what the value at a place may be that it must not."""
+    number, spelling = F.col(quote_name(place.number)), F.col(quote_name(place.spelling))
+    if is_text:
+        is_boolean = place.value.isin("true", "false") & place.typed("boolean").isNotNull()
+        kinds = {
+            "an object or a list": place.is_container(),
+            "true or false": is_boolean,
+            "a number": number.isNotNull(),
+        }
+        return [(is_one, f"has {kind} as {name!r}, where a text must be a string") for kind, is_one in kinds.items()]
+    # Below an object, a number beyond all bounds and the word Infinity look alike; NaN is in quotes where it is none.
+    is_certain = (F.abs(number) < float("inf")) | F.startswith(place.value, F.lit('"'))
+    is_unsure = number.isNotNull() & spelling.isNull() & is_certain
+    several = f"has an object or a list as {name!r}, which must hold one value: a string or number"
+    unsure = f"has a number as {name!r} whose spelling cannot be told in the line; write it as a string, or null"
+    return [(place.is_container(), several), (is_unsure, unsure)]
+
+
+def repaired(line: Column) -> Column:
+    """The line of JSON with U+FFFD for each byte that is no UTF-8, and for each half of a surrogate pair."""
+    valid = F.make_valid_utf8(line)
+    without_halves = valid
+    for half in (LONE_HIGH_SURROGATE, LONE_LOW_SURROGATE):
+        without_halves = F.regexp_replace(without_halves, half, r"$1\\ufffd")
+    return F.when(valid.rlike(r"\\u[dD][89a-fA-F]"), without_halves).otherwise(valid)
