@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobs.hub.address import HubInput
 
 _TOKEN = "set HF_TOKEN in the environment to a token that opens it"
-# The first that is found in the errors, from the outermost to its causes, counts.
+# The first pattern that matches the error or one of its causes counts.
 _REASONS = {
     r"GatedRepo|gated dataset": f"is gated: ask for access on its page, and {_TOKEN}",
     r"RevisionNotFound|Revision '.*' doesn't exist": "has no revision {revision}; name a branch, a tag or a commit",

@@ -40,7 +40,7 @@ NOT_BY_FILES = {
     "_temporary": "a job is still writing to it, or has died; let it finish, or remove what it left",
     "_INCOMPLETE.json": "it is an export that was not finished; run that once more",
 }
-# Of compressed files: so many are looked at by a task.
+# Compressed files that one task checks.
 FILES_PER_TASK = 16
 
 

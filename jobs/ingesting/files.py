@@ -128,8 +128,8 @@ def without_globs(path: str) -> str:
 
 
 def escape_globs(path: str) -> str:
-    """The path for Spark, which takes what it reads for a pattern."""
-    return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
+    """The path with Hadoop's pattern characters escaped; the comma, too, which separates names in braces."""
+    return re.sub(r"([\[\]{}*?\\,])", r"\\\1", path)
 
 
 def file_name(rows: DataFrame) -> Column:
@@ -155,7 +155,7 @@ def folder_value(file: Column, key: str) -> Column:
 
 
 def count_hidden(path: str) -> int:
-    """Files in a folder of this machine that Spark passes over: their name, or a folder's, begins with _ or a dot."""
+    """Files in a folder of this machine that Spark skips: their name, or a folder's, begins with _ or a dot."""
     root, count = absolute_path(path), 0
     for folder, _, names in os.walk(root):
         below = _folders(folder)[len(_folders(root)) :]

@@ -1,9 +1,8 @@
-"""A dataset that the hub's cache on this machine holds, read without a hub, by the readers of files."""
+"""A dataset that the hub's cache on this machine holds, read without a hub by the readers of files."""
 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from pyspark.sql import DataFrame
 
 from jobs.hub.address import HubInput
 from jobs.hub.errors import explain_subset, hub_errors
-from jobs.ingesting.files import common_format
+from jobs.ingesting.files import common_format, escape_globs
 from jobs.ingesting.hub_datasets import DEFAULT_SPLIT, HubFiles, first_rows, require_split
 from jobs.ingesting.read_input import Input, read_input
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from jobs.ingesting.columns import InputColumns
-
-# Of Hadoop's patterns, in which the files are named.
-_GLOB = re.compile(r"([\[\]{}*?\\,])")
 
 
 def find_cached_files(hub_input: HubInput, subset: str | None, split: str | None) -> HubFiles:
@@ -109,10 +105,6 @@ def _first_files(found: HubFiles, limit: int) -> list[str]:
 
 def _read(spark: SparkSession, found: HubFiles, files: list[str], columns: InputColumns) -> Input:
     root = os.path.commonpath([os.path.dirname(file) for file in files])
-    names = [_escaped(os.path.relpath(file, root)) for file in files]
-    path = files[0] if len(names) == 1 else f"{_escaped(root)}/{{{','.join(names)}}}"
+    names = [escape_globs(os.path.relpath(file, root)) for file in files]
+    path = files[0] if len(names) == 1 else f"{escape_globs(root)}/{{{','.join(names)}}}"
     return read_input(spark, path, found.kind, columns)
-
-
-def _escaped(path: str) -> str:
-    return _GLOB.sub(r"\\\1", path)

@@ -1,4 +1,4 @@
-"""JSON lines of a hub's dataset as they stand: its clients give ids another spelling, and stop at dates they find."""
+"""JSON lines of a hub's dataset as they are written: the hub's own reader respells ids and stops at dates."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _lines(spark: SparkSession, files: Sequence[str]) -> DataFrame:
 
 
 def _reader(files: list[str]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """What runs in Spark's Python workers. They ask the hub that the driver asks, with its token."""
+    """The function that Spark's Python workers run. They use the driver's hub and token."""
     from huggingface_hub import constants, get_token
 
     endpoint, token = constants.ENDPOINT, get_token()
@@ -72,26 +72,26 @@ def _batches(stream: Any, file: str, index: int) -> Iterator[pa.RecordBatch]:
         if num_bytes >= BATCH_BYTES:
             yield batch()
             first, num_bytes, lines = first + len(lines), 0, []
-    # The reader would close the stream, of which the caller asks how far it was read.
+    # Closing the reader would close the stream, whose position the caller still needs.
     reader.detach()
     yield batch()
 
 
 @contextmanager
 def _opened(file: str, endpoint: str, token: str | None) -> Iterator[Any]:
-    """The file as it is read from its beginning to its end, decompressed. Raises OSError for one that is not whole."""
+    """The file as a stream, decompressed. Raises OSError if the file turns out not to be whole."""
     import pyarrow as pa
     from huggingface_hub import HfFileSystem
 
     codec = CODECS.get(f".{file.lower().rsplit('.', 1)[-1]}")
-    # A block size of 0 makes it one request, of which as much is answered as is read.
+    # A block size of 0 streams the file in one request, which ends where reading ends.
     hub = HfFileSystem(endpoint=endpoint, token=token)
     with hub.open(file, "rb", block_size=0) if file.startswith(SCHEME) else Path(file).open("rb") as raw:
         if codec is None:
             yield pa.PythonFile(raw, mode="r")
             return
         try:
-            # Any number of frames, to the last byte: each that was begun must end.
+            # PyArrow reads any number of frames, and raises if the last one is not complete.
             yield pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec)
             if raw.tell() == 0:
                 raise OSError("it has no bytes, which no compressed file has")

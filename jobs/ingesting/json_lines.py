@@ -1,4 +1,4 @@
-"""Documents from JSON lines: one object a line, nothing of it taken for what it is not."""
+"""Documents from JSON lines: one object per line, values as they are written."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SPACES = " \t\r"
 
 @dataclass(frozen=True)
 class JsonLines:
-    """The lines of all files (value, FILE, block, line), and how the lines of one of them are read for themselves.
+    """Lines of files: columns value, FILE, block and line, whose order within a file is that of (block, line).
 
-    block, line: of the lines of a block (all of a small file, or a part of a large one), the order. folder_keys: the
-    keys of the key=value folders that the files lie in.
+    lines: of all files. of_file: reads those of one file. A block is a small file, or a part of a large one.
+    folder_keys: keys of the key=value folders that the files lie in.
     """
 
     lines: DataFrame
@@ -34,7 +34,7 @@ class JsonLines:
     folder_keys: Sequence[str] = ()
 
     def documents(self, columns: InputColumns) -> DataFrame:
-        """Each line's document: see input_rows. A line that cannot be read has a problem; an empty one is none."""
+        """One document per line: see input_rows. A line that cannot be read has a problem; an empty line is skipped."""
         parsed = with_numbers(_parsed(self.lines, columns).where("not is_blank"), columns)
         # A folder says no document's text.
         keys = {name: () if name == columns.text else self.folder_keys for name in columns.named()}
@@ -69,7 +69,7 @@ class JsonLines:
         return None
 
     def existing_keys(self, parents: Sequence[str] = ()) -> list[str]:
-        """The keys of the lines' objects, in order; or of the objects in these that the parents lead to."""
+        """The keys of the lines' objects, sorted; with parents, the keys of the objects that this path leads to."""
         inner = repaired(F.col("value"))
         for parent in parents:
             inner = in_object(inner, parent)

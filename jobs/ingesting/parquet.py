@@ -85,7 +85,7 @@ def _find(name: str, schemas: dict[str, pa.Schema], keys: Sequence[str]) -> dict
 
 
 def _field(name: str, schema: pa.Schema) -> Field | None:
-    """A column whose name has a dot goes before the field of a struct."""
+    """The column in one file's schema; a name with a dot in it takes precedence over the field of a struct."""
     import pyarrow as pa
 
     path = column_path(name)

@@ -1,4 +1,4 @@
-"""What ingest reads: files of documents, or a Delta table, as one DataFrame of the same columns."""
+"""Inputs of ingest, files of documents or a Delta table, as one DataFrame with the same columns."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Input:
-    """documents: a row each, as input_rows has them; files, lines, hub: what they are from, None where it is not that.
+    """An input that was found, and its documents.
 
-    Nothing is left out. doc_id is null in every row where the input has no such column. Whoever reads the documents
-    has require_readable look at their problems before anything is written.
+    documents: one row per document, as input_rows describes, none left out; doc_id is null in every row if no id column
+    was named. files, lines, hub: where the documents come from; None for inputs of another kind. Callers pass the
+    problems in documents to require_readable before they write anything.
     """
 
     path: str
@@ -47,13 +48,13 @@ class Input:
     hub: HubFiles | None = None
 
     def errors(self) -> AbstractContextManager[None]:
-        """Turns what Spark raises where the documents are read into a ValueError of one line."""
+        """Turn errors of reading the documents into a ValueError of one line."""
         if self.hub is not None:
             return hub_errors(self.hub.hub_input)
         return spark_reasons(f"--input {self.path} cannot be read")
 
     def about(self) -> dict[str, Any]:
-        """What the files are, and are not: for the report, and so that the same can be read again."""
+        """Which files were and were not read, and a hub's commit: for the report, and to read the same again."""
         found: dict[str, Any] = {"num_hidden": 0, "num_other_files": 0, "other_files": [], "num_unchecked": 0}
         if self.files is not None:
             others = self.files.others
@@ -64,7 +65,7 @@ class Input:
         return found | {"num_hidden": 0 if self.files is None else count_hidden(self.path)}
 
     def require_readable(self, num_read: int, num_problems: int, first: Any) -> None:
-        """Raise ValueError where there are problems; first: the least of them, a row of PROBLEM's fields."""
+        """Raise ValueError if there are problems. first: the first of them, with the fields of columns.PROBLEM."""
         if not num_problems:
             return
         file, what = printable(first["file"], 300), first["what"]
@@ -77,14 +78,14 @@ class Input:
             raise ValueError(f"{file} is no JSON lines, but {kind}; nothing was written")
         start = bytes(first["start"] or b"").decode("utf-8", "replace")
         is_list = what == NO_OBJECT and start.lstrip("\ufeff \t").startswith("[")
-        how = "one object a line is needed: jq -c '.[]'" if is_list else "correct them, or leave them out"
+        how = "each line must be one object: jq -c '.[]'" if is_list else "correct them, or leave them out"
         raise ValueError(
             f"{num_problems:,} of {num_read:,} lines cannot be read; the first, line {number:,} of {file}, {what}: it "
             f"starts with {printable(start, 60)!r}; nothing was written: {how}"
         )
 
     def require_columns(self, has: Mapping[str, bool]) -> None:
-        """Raise ValueError for a named column that no line of JSON has; has: which of them have a value anywhere."""
+        """Raise ValueError for a named column that no JSON line has. has: whether any line has a value, by column."""
         if self.lines is None:
             return
         folder_keys = self.lines.folder_keys
@@ -105,9 +106,9 @@ class Input:
 
 
 def detect_format(spark: SparkSession, path: str) -> str:
-    """parquet, jsonl, text or delta, by the path's _delta_log or its files' extensions.
+    """The format of the files at the path by their extensions (parquet, jsonl, text); delta if it is a Delta table.
 
-    Raises ValueError where there is no file, or they are of several formats or of none known here.
+    Raises ValueError if there is no file, or if the files have several formats or an unknown one.
     """
     path = absolute_path(path)
     with spark_reasons(f"--input {path} cannot be read; for a table by its name, add --format delta"):
@@ -117,7 +118,7 @@ def detect_format(spark: SparkSession, path: str) -> str:
 
 
 def read_input(spark: SparkSession, path: str, file_format: str, columns: InputColumns) -> Input:
-    """The documents that the path holds in this format; ValueError for files and columns that cannot be read so."""
+    """The documents at the path, read in this format; ValueError for files and columns that cannot be read."""
     if file_format == "delta":
         table = quote_table_name(path)
         with spark_reasons(f"--input {path} cannot be read as a Delta table"):

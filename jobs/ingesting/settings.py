@@ -14,20 +14,20 @@ class IngestSettings(StageSettings):
     """Read documents from files (also .gz, .zst, .bz2), a folder, a pattern, a Delta table or a dataset of a hub into
     the corpus table.
 
-    A column's name may lead into objects, as in meta.lang; a name that has a dot itself goes first, or in backticks:
-    `meta.lang`. Folders such as lang=en are a column lang, whose values are text as it is written there.
+    A column may be a field of an object, such as meta.lang. A column whose own name has a dot takes precedence; in
+    backticks, `meta.lang` is that column only. Folders such as lang=en are a column lang with their text as its value.
 
     Without --doc-id-column, a document's id is the SHA-256 of its text: the same text twice is one document.
-    What corpus holds already is left as it is, so that ingesting the same input again adds nothing.
+    Documents that corpus already holds are left as they are, so that ingesting the same input again adds nothing.
     """
 
     input: str = Field(
         description="file, folder, pattern such as 'data/*.jsonl.gz', Delta table, or hf://datasets/OWNER/NAME[@REVISION]"
     )
-    subset: str | None = Field(None, min_length=1, description="of a dataset of a hub that has several")
-    split: str | None = Field(None, min_length=1, description="of a dataset of a hub; train where none is named")
+    subset: str | None = Field(None, min_length=1, description="the subset of a hub's dataset, if it has several")
+    split: str | None = Field(None, min_length=1, description="the split of a hub's dataset; train by default")
     format: Literal["auto", "parquet", "jsonl", "text", "delta"] = Field(
-        "auto", description="jsonl: one object a line; text: one document a file; auto: by the files' extensions"
+        "auto", description="jsonl: one object per line; text: one document per file; auto: by the files' extensions"
     )
     domain: str | None = Field(None, min_length=1, description="the domain of every document of this input")
     domain_column: str | None = Field(None, min_length=1, description="the column that holds each document's domain")
@@ -39,13 +39,13 @@ class IngestSettings(StageSettings):
         None, min_length=1, description="the column that says where a document is from; else the file"
     )
     on_conflict: Literal["fail", "update"] = Field(
-        "fail", description="what to do where corpus has the doc_id with another text; update takes the new one"
+        "fail", description="what to do if corpus has a doc_id with another text; update takes the new text"
     )
     limit: int | None = Field(
         None,
         ge=1,
-        description="take only so many documents: the first by doc_id, which reads all of the input; of a dataset of a "
-        "hub, the first in its own order, which reads no file beyond them",
+        description="take only this many documents: the first by doc_id, which reads the whole input; of a hub's "
+        "dataset, the first in its own order, which reads no file after them",
     )
     dry_run: bool = Field(False, description="read and check everything, write nothing")
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")

@@ -1,4 +1,4 @@
-"""Documents from plain text: a file each. What is no UTF-8 text is named, and never taken for it."""
+"""Documents from plain text, one per file. A file that is not UTF-8 text is refused by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOM = "\ufeff"
 
 
 def read_text_files(spark: SparkSession, files: InputFiles, columns: InputColumns) -> DataFrame:
-    """One document a file: see input_rows. The columns are path, text and what folders such as lang=en name."""
+    """One document per file: see input_rows. The columns are path, text and what folders such as lang=en name."""
     keys = files.folder_keys()
     values = {}
     for name in dict.fromkeys(columns.named()):
@@ -54,7 +54,7 @@ def read_text_files(spark: SparkSession, files: InputFiles, columns: InputColumn
 
 
 def _whole_texts(spark: SparkSession, files: InputFiles) -> DataFrame:
-    """One row a file with path and text. Spark passes over files of no bytes: they are documents too."""
+    """One row per file, with path and text. Spark skips files of no bytes: they are documents too."""
     texts = spark.read.option("recursiveFileLookup", "true").text(files.load_paths(), wholetext=True)
     texts = texts.select(file_name(texts).alias("path"), F.col("value").alias("text"))
     listed = binary_files(spark, *files.load_paths()).select("_metadata.file_path").collect()
