@@ -14,10 +14,10 @@ from jobs.settings.messages import nearest
 from jobs.settings.stage import PROGRAM
 from jobs.stages import STAGES, Stage
 
-# With this variable, every error of Spark keeps its traceback, with Java's stack.
+# If this variable is set, every Spark error keeps its traceback and Java's stack.
 DEBUG = "ATTENTION_INFLUENCE_DEBUG"
 _OTHERS = re.compile(r"[/\\](pyspark|py4j)[/\\]")
-# The wheel leaves these to the cluster, or to the extras of these names.
+# Packages that the wheel does not require, and the extra that installs each: a cluster may provide them.
 EXTRAS = {
     "pyspark": "spark",
     "delta": "spark",
@@ -64,7 +64,7 @@ def run_stage(stage: Stage, argv: Sequence[str]) -> int:
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal of another encoding shows an escape, and half a surrogate pair stops no job.
+            # Characters that the terminal cannot encode are shown as escapes, and stop no job.
             stream.reconfigure(errors="backslashreplace")
     return exit_status(stage.name, work)
 
@@ -85,7 +85,7 @@ def exit_status(stage: str, work: Callable[[], object]) -> int:
         print(f"{PROGRAM} {stage}: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output has what it wanted; what is still buffered has nowhere to go.
+        # The reader has closed the pipe; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:

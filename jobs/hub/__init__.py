@@ -1,5 +1,5 @@
-"""Datasets of a hub: their names, and what its clients raise.
+"""Datasets of a hub: their names, and the errors of its clients.
 
 address.py  how a dataset is named
-errors.py   what a hub's clients raise, in one line
+errors.py   errors of a hub's clients, each in one line
 """

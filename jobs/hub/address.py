@@ -17,7 +17,7 @@ _DATASET = re.compile(
 
 @dataclass(frozen=True)
 class HubInput:
-    """What a person named: a dataset, at a branch, tag or commit, or one file or folder of it."""
+    """A dataset, at a branch, tag or commit (None: the default branch), or one file or folder of it."""
 
     repo_id: str
     revision: str | None = None
@@ -25,7 +25,7 @@ class HubInput:
 
 
 def parse_hub_input(text: str) -> HubInput | None:
-    """The dataset that hf://datasets/OWNER/NAME[@REVISION][/PATH] names; None for what is not of a hub.
+    """The dataset that hf://datasets/OWNER/NAME[@REVISION][/PATH] names; None if the text names no hub.
 
     Raises ValueError for another name that begins with hf://.
     """

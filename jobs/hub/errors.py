@@ -1,4 +1,4 @@
-"""What a hub's clients raise, here or inside Spark, in one line that says what to do; never a token."""
+"""Errors of a hub's clients, here or inside Spark, in one line that says what to do and never shows a token."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def hub_errors(hub_input: HubInput, subset: str | None = None) -> Iterator[None]
     except Exception as error:
         if isinstance(error, ValueError) and str(error).startswith(f"dataset {hub_input.repo_id} "):
             raise  # It is such a line already.
-        # Without the cause: what a client says of a header that cannot be sent shows all of it.
+        # Without the cause: a client's error about a bad header shows the whole header, token included.
         raise ValueError(explain(error, hub_input, subset)) from None
 
 
 def explain(error: BaseException, hub_input: HubInput, subset: str | None = None) -> str:
-    """The line for an error of a client, or of Spark that holds one's text."""
+    """The line for an error of a client, or of Spark that quotes one."""
     text = _chain(error)
     named = f"dataset {hub_input.repo_id}"
     if found := _SUBSET.search(text) or _WHICH.search(text):
@@ -78,7 +78,7 @@ def explain(error: BaseException, hub_input: HubInput, subset: str | None = None
 
 
 def explain_subset(hub_input: HubInput, subset: str | None, known: list[str]) -> str:
-    """The line for a subset that the dataset has not, or for none where it has several."""
+    """The line for a subset that the dataset does not have, or for none named although it has several."""
     shown = ", ".join(printable(str(name), 60) for name in known[:30])
     shown += f" and {len(known) - 30:,} more" if len(known) > 30 else ""
     if subset is None:
@@ -87,7 +87,7 @@ def explain_subset(hub_input: HubInput, subset: str | None, known: list[str]) ->
 
 
 def without_token(text: str) -> str:
-    """The text with the environment's token, whole or within it, as stars."""
+    """The text with stars in place of the environment's token."""
     from huggingface_hub import get_token
 
     token = get_token()

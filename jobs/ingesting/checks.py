@@ -1,4 +1,4 @@
-"""Which files of an input are read, and what makes them not what they seem: told before any is."""
+"""Which files of an input are read, and checks that fail before any is: cut files, links, tables by their files."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import SparkSession
 
-# Read as they stand, they would be text of nobody.
+# Compressions and archives that Spark does not undo: read as they are, they would be garbage.
 NOT_DECOMPRESSED = (".xz", ".lzma", ".lz4", ".lzo", ".snappy", ".deflate", ".br", ".z", ".zip", ".7z", ".rar", ".tar")
 ALSO_TAR = (".tgz", ".tbz2", ".txz", ".tzst")
-# What a folder has beside its files where these alone are not what it holds.
+# Names in a folder which show that its data files alone are not what it holds.
 NOT_BY_FILES = {
     "_delta_log": "it is a Delta table; leave --format out, or give --format delta",
     ".hoodie": "it is a Hudi table, whose files hold deleted rows, too; read it as a table, and write that as Parquet",
@@ -45,10 +45,10 @@ FILES_PER_TASK = 16
 
 
 def choose_files(spark: SparkSession, path: str, file_format: str) -> InputFiles:
-    """The files that are read as this format: those that its extensions name, or all where none has one of these.
+    """The files to read as this format: those with one of its extensions, or all if no file has one.
 
-    All are taken as text. Raises ValueError where there is none, for those of a compression that is not read, and for
-    compressed files that are not whole.
+    For the text format, all files are read. Raises ValueError if there is no file, for a compression that is not read,
+    and for compressed files that are not whole.
     """
     _refuse_broken_links(readable(absolute_path(path)))
     uris = list_files(spark, absolute_path(path))
@@ -64,7 +64,7 @@ def choose_files(spark: SparkSession, path: str, file_format: str) -> InputFiles
 
 
 def _refuse_unfinished(uris: Sequence[str]) -> None:
-    """Raise ValueError where a file of this machine lies in a folder whose files alone are not what it holds.
+    """Raise ValueError if a local file lies in a folder whose data files alone are not what it holds.
 
     A table's folder has the files of deleted rows, too; one that a job is writing to has a part of them.
     """
@@ -77,7 +77,7 @@ def _refuse_unfinished(uris: Sequence[str]) -> None:
 
 
 def _refuse_broken_links(path: str) -> None:
-    """Raise ValueError for a link of this machine that leads nowhere, or back to a folder that it lies in."""
+    """Raise ValueError for a local link that leads nowhere, or back to a folder that contains it."""
     for folder, folders, names in os.walk(path):
         for name in (*folders, *names):
             link = f"{folder}/{name}"
@@ -90,7 +90,7 @@ def _refuse_broken_links(path: str) -> None:
 
 
 def refuse_other_compression(uris: Sequence[str], taken: Sequence[str], file_format: str) -> None:
-    """Raise ValueError for files that would be read as they stand, or that hold what is read, compressed otherwise."""
+    """Raise ValueError for files to be read, and others of the format, with a compression that is not read."""
     found = []
     for uri in uris:
         name = stem(uri)
@@ -106,7 +106,7 @@ def refuse_other_compression(uris: Sequence[str], taken: Sequence[str], file_for
 
 
 def _refuse_broken(spark: SparkSession, uris: Sequence[str]) -> int:
-    """Raise ValueError that names the compressed files that are not whole: Spark takes some of these for whole.
+    """Raise ValueError naming the compressed files that are not whole; Spark reads some of them without an error.
 
     Returns how many could not be looked at.
     """
@@ -128,7 +128,7 @@ def _refuse_broken(spark: SparkSession, uris: Sequence[str]) -> int:
 
 @contextmanager
 def good_parts_named(files: InputFiles | None) -> Iterator[None]:
-    """Adds to an error of Spark that names a .gz file how far that is good: it is looked at only then."""
+    """Add to a Spark error about a .gz file how far the file is good. The file is read only then."""
     try:
         yield
     except ValueError as error:
@@ -154,7 +154,7 @@ def _good_text(uri: str) -> tuple[int, int] | None:
 
 
 def _broken_files(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """(uri, reason) of those that are not whole, no reason where that cannot be told; in Spark's Python workers."""
+    """(uri, reason) of files that are not whole; an empty reason if that is unknown. Runs in Spark's Python workers."""
     import pandas as pd
 
     from udfs.compressed import why_broken

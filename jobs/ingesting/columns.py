@@ -1,4 +1,4 @@
-"""Which column of an input holds what, and the rows that ingest makes of it, whatever the format."""
+"""Which column of an input holds what, and the rows that ingest makes of any format."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from schemas.quoting import quote_name
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-# Beside the input's own columns, so by a name that none of those has.
+# A name that no column of an input has.
 FILE = "\u0001file"
-# Where a row cannot be read: file, where its block begins there, which line it is of those that Spark reads together,
-# what is wrong, and how it begins. The least of them is the first of the first file.
+# Why a row cannot be read: file, start of its block in the file, line within what Spark reads together, what is wrong,
+# and how the row begins. The minimum of several is the first in the first file.
 PROBLEM = "struct<file: string, block: bigint, line: bigint, what: string, start: binary>"
 _SEGMENT = re.compile(r"(?:`((?:[^`]|``)+)`|([^.`]+))(?:\.|\Z)")
 
 
 @dataclass(frozen=True)
 class InputColumns:
-    """Which column of the input holds what; None where the input has none, a fixed domain where it is one."""
+    """Which column of the input holds what, None for no such column; or one domain for all documents."""
 
     text: str = "text"
     doc_id: str | None = None
@@ -53,7 +53,7 @@ def column_path(name: str) -> tuple[str, ...]:
 
 
 def same_name(name: str, existing: Iterable[str]) -> str | None:
-    """The existing name that is meant: the very one, else the only one that differs in upper and lower case alone."""
+    """The existing name that is meant: the same one, else the only one that differs just in upper and lower case."""
     names = list(existing)
     if name in names:
         return name
@@ -62,7 +62,7 @@ def same_name(name: str, existing: Iterable[str]) -> str | None:
 
 
 def no_column(name: str, existing: Sequence[str]) -> ValueError:
-    """The error for a column that the input has not, with those that it has."""
+    """The error for a column that the input does not have, with those that it has."""
     close = difflib.get_close_matches(name, existing, n=1, cutoff=0.5)
     hint = f" (did you mean {printable(close[0], 60)}?)" if close else ""
     listed = ", ".join(printable(column, 60) for column in existing[:50]) or "none"
@@ -75,7 +75,7 @@ def no_text(name: str, found: str, where: str = "") -> ValueError:
 
 
 def no_value(name: str, found: str, where: str = "") -> ValueError:
-    """The error for a column that holds several values a document."""
+    """The error for a column that holds several values per document."""
     return ValueError(f"column {name!r} is {printable(found, 200)}{where}, but must hold one value: a string or number")
 
 
@@ -104,7 +104,7 @@ def input_rows(
     was_repaired: Column | None = None,
     problem: Column | None = None,
 ) -> DataFrame:
-    """One row a document: doc_id, domain, text, source, all strings; was_repaired; problem, null where there is none.
+    """One row per document: doc_id, domain, text, source (strings), was_repaired, and problem, null if there is none.
 
     values: of each named column; was_repaired: whether the input held what is no Unicode text, by default whether the
     text does.
@@ -137,7 +137,7 @@ def _column(rows: DataFrame, name: str) -> Column:
     if name in rows.columns:
         return F.col(quote_name(name))
     if name == "*" or name.endswith(".*"):
-        # To Spark, all columns.
+        # Spark would read it as all columns.
         raise no_column(name, rows.columns)
     try:
         column = F.col(name)

@@ -37,7 +37,7 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True)
 class InputFiles:
-    """The files of an input, as URIs: those that are read, and those of another kind, which are not.
+    """The files of an input, as URIs: those to be read, and those of another kind, which are not read.
 
     num_unchecked: compressed ones on storage that PyArrow does not know, where Spark alone says whether they are whole.
     """
@@ -48,7 +48,7 @@ class InputFiles:
     num_unchecked: int = 0
 
     def load_paths(self, uris: Sequence[str] | None = None) -> list[str]:
-        """What Spark is to read: the input itself where all of it is taken, else (or of uris) each file."""
+        """The paths for Spark: the input itself if all of its files are read, else each file (of uris)."""
         if uris is None or len(uris) == len(self.taken):
             if not self.others:
                 return [without_globs(absolute_path(self.path))]
@@ -62,9 +62,9 @@ class InputFiles:
 
 
 def list_files(spark: SparkSession, path: str) -> list[str]:
-    """Every file that the path, folder or pattern names, empty ones too, as URIs; by Spark, so from any storage."""
+    """URIs of all files that the path, folder or pattern names, empty ones too. Listed by Spark, so on any storage."""
     found = binary_files(spark, without_globs(path)).inputFiles()
-    # Spark lists Parquet's own _metadata with the others, and reads it with none.
+    # Spark lists Parquet's _metadata files, but never reads them as data.
     return [uri for uri in found if not is_hidden(readable(uri).rsplit("/", 1)[-1])]
 
 
@@ -74,7 +74,7 @@ def binary_files(spark: SparkSession, *escaped: str) -> DataFrame:
 
 
 def format_of_files(path: str, uris: Sequence[str]) -> str:
-    """parquet, jsonl or text, by the extensions; ValueError where there is no file, or they are of several formats."""
+    """parquet, jsonl or text, by the extensions; ValueError if there is no file or there are several formats."""
     if (found := common_format(uris)) is not None:
         return found
     extensions = Counter(extension(name) for name in uris)
@@ -89,20 +89,20 @@ def format_of_files(path: str, uris: Sequence[str]) -> str:
 
 
 def common_format(uris: Sequence[str]) -> str | None:
-    """The one format that the extensions of all files name; None where they name several, or none."""
+    """The format that all files' extensions agree on, else None."""
     formats = {FORMAT_OF_EXTENSION.get(extension(name)) for name in uris}
     return formats.pop() if len(formats) == 1 else None
 
 
 def name_some(uris: Sequence[str]) -> str:
-    """The first few of the files, in words."""
+    """The first few of the files, as words of a message."""
     names = [printable(readable(uri), 200) for uri in uris[:MAX_NAMED]]
     more = f" and {len(uris) - MAX_NAMED:,} more" if len(uris) > MAX_NAMED else ""
     return ", ".join(names) + more
 
 
 def readable(uri: str) -> str:
-    """The path without percent signs, and without file: before it."""
+    """The URI as a path: percent signs decoded, and without file: before it."""
     return re.sub("^file:/+", "/", unquote(uri))
 
 
@@ -123,7 +123,7 @@ def decoded_uri(path: str) -> str:
 
 
 def without_globs(path: str) -> str:
-    """The path as Spark reads it: a pattern, unless it is the very name of something here."""
+    """The path for Spark: a pattern, unless a local file or folder has this very name."""
     return escape_globs(path) if os.path.exists(path) else path
 
 
@@ -133,34 +133,34 @@ def escape_globs(path: str) -> str:
 
 
 def file_name(rows: DataFrame) -> Column:
-    """The row's file, as a person writes it; also where a column of the input is called _metadata."""
+    """The row's file as a person writes it, even if the input has a column called _metadata."""
     return readable_path(rows.metadataColumn("_metadata").getField("file_path"))
 
 
 def readable_path(uri: Column) -> Column:
-    """The path without percent signs, and without file: before it; a plus stays a plus."""
+    """The column of URIs as paths: percent signs decoded, without file: before them; a plus stays a plus."""
     return F.regexp_replace(F.url_decode(F.replace(uri, F.lit("+"), F.lit("%2B"))), "^file:/+", "/")
 
 
 def folder_value(file: Column, key: str) -> Column:
-    """The value of the key=value folder that the file lies in, as it is written there; null where there is none.
+    """The value of the key=value folder that holds the file, as it is written there; null if there is none.
 
     Spark itself makes numbers and dates of such values: 1.10 would be 1.1, and 007 would be 7.
     """
     found = F.regexp_extract(file, f"(?s)^.*/{re.escape(key)}=([^/]*)/", 1)
-    # Hive writes characters that no folder's name may hold as percent signs and two digits.
+    # Hive writes characters that folder names must not have as a percent sign and two digits.
     decoded = F.try_url_decode(F.replace(found, F.lit("+"), F.lit("%2B")))
     plain = F.when(decoded.isNotNull() & ~F.contains(decoded, F.lit("\ufffd")), decoded).otherwise(found)
     return F.when((found != "") & (found != HIVE_NULL), plain)
 
 
 def count_hidden(path: str) -> int:
-    """Files in a folder of this machine that Spark skips: their name, or a folder's, begins with _ or a dot."""
+    """Number of files in a local folder that Spark skips: their name, or a folder's, begins with _ or a dot."""
     root, count = absolute_path(path), 0
     for folder, _, names in os.walk(root):
         below = _folders(folder)[len(_folders(root)) :]
         is_below = any(is_hidden(part) for part in below)
-        # Those that Spark itself writes beside its files hold no document.
+        # Files that Spark itself writes beside its data hold no document.
         count += sum((is_below or is_hidden(name)) and not name.endswith((".crc", "_SUCCESS")) for name in names)
     return count
 
@@ -175,7 +175,7 @@ def _folders(path: str) -> list[str]:
 
 
 def stem(name: str) -> str:
-    """The file's name in small letters, without the endings of compressions that are read."""
+    """The file's name in lower case, without the suffixes of compressions that are read."""
     stem = name.rsplit("/", 1)[-1].lower()
     for suffix in COMPRESSED:
         stem = stem.removesuffix(suffix)

@@ -26,7 +26,7 @@ def find_input(
     split: str | None = None,
     limit: int | None = None,
 ) -> Input:
-    """The documents of the input; file_format auto: what its files' extensions say.
+    """The documents of the input. file_format auto: the format that the files' extensions name.
 
     limit: of a dataset of a hub, that many are read, in its own order; of others, all. Raises ValueError for what is
     not there, or cannot be read.
@@ -46,7 +46,7 @@ def _hub_input(
     split: str | None,
     limit: int | None,
 ) -> Input:
-    # The two packages of the hub extra, so that a missing one is said at once.
+    # Imported first, so that a missing package of the hub extra is reported at once.
     import pyspark_huggingface  # noqa: F401
     from huggingface_hub import constants
 
@@ -59,7 +59,7 @@ def _hub_input(
         with hub_errors(hub_input):
             lines = read_hub_lines(spark, hub.files)
         documents = hub.with_source(lines.documents(columns), columns)
-        # Which columns there are is asked of no more lines than the limit.
+        # The names of existing columns are looked up in no more lines than the limit.
         lines = replace(lines, lines=first_rows(lines.lines, limit))
         return Input(path, hub.kind, columns, first_rows(documents, limit), lines=lines, hub=hub)
     if is_offline:

@@ -46,7 +46,7 @@ def find_cached_files(hub_input: HubInput, subset: str | None, split: str | None
 
 
 def _patterns(hub_input: HubInput, root: str, subset: str | None) -> tuple[Any, str | None]:
-    """The patterns of each split's files, by the card or by the files' own names, and the subset that they are of."""
+    """The patterns of each split's files, from the card or the files' own names, and their subset."""
     from datasets.data_files import get_data_patterns
     from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCard
@@ -78,21 +78,21 @@ def _format(hub_input: HubInput, files: list[str]) -> str:
 
 
 def read_cached_files(spark: SparkSession, found: HubFiles, columns: InputColumns, limit: int | None) -> Input:
-    """The files' documents, as read_input has them; with limit, the first of the split.
+    """The files' documents, as read_input gives them; with limit, the first of the split.
 
     Spark's data source asks a hub before it reads any.
     """
     if limit is None:
         read = _read(spark, found, found.files, columns)
         return replace(read, documents=found.with_source(read.documents, columns))
-    # Spark reads the largest files first, and the first documents are those of the first files.
+    # Spark reads the largest files first; the first documents are those of the first files.
     reads = [_read(spark, found, [file], columns) for file in _first_files(found, limit)]
     documents = reduce(DataFrame.union, [read.documents for read in reads])
     return replace(reads[0], documents=found.with_source(first_rows(documents, limit), columns))
 
 
 def _first_files(found: HubFiles, limit: int) -> list[str]:
-    """The first of the files that hold so many documents."""
+    """The first files, as many as hold limit documents."""
     import pyarrow.parquet as pq
 
     num_documents = 0

@@ -1,4 +1,4 @@
-"""Datasets of a hub as ingest reads them: named by hf://datasets/OWNER/NAME, pinned to a commit, read by Spark."""
+"""Datasets of a hub: the files of a subset and split at one commit, and Spark's data source that reads Parquet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_SPLIT = "train"
 
 @dataclass(frozen=True)
 class HubFiles:
-    """What was found: the commit, and the split's files in the dataset's order, as URIs or paths of this machine.
+    """The files of a split, in the dataset's order, as URIs or local paths, and the commit that they are of.
 
     kind: what they are (parquet, jsonl, text, csv, ...); columns: their names, empty where only reading shows them;
     subset: None where the dataset has one alone.
@@ -39,12 +39,12 @@ class HubFiles:
 
     @property
     def source(self) -> str:
-        """Where a document is from, so that it can be found again: the dataset at the commit."""
+        """Where the documents are from, so that they can be found again: the dataset at the commit."""
         path = f"/{self.hub_input.path}" if self.hub_input.path else ""
         return f"hf://datasets/{self.hub_input.repo_id}@{self.commit}{path}"
 
     def with_source(self, documents: DataFrame, columns: InputColumns) -> DataFrame:
-        """The documents, from the dataset rather than from a file of it, unless a column says where they are from."""
+        """The documents with the dataset as their source, unless a column of the input holds the source."""
         from pyspark.sql import functions as F
 
         return documents if columns.source else documents.withColumn("source", F.lit(self.source))
@@ -62,7 +62,7 @@ def find_files(hub_input: HubInput, subset: str | None, split: str | None) -> Hu
         commit = str(HfApi().dataset_info(hub_input.repo_id, revision=hub_input.revision).sha)
     builder = _builder(hub_input, commit, subset)
     if hub_input.path is None and len(builder.builder_configs) > 1:
-        # Where none is named, the card may say which one it is. (Of a path, the client makes one up.)
+        # If no subset was named, the card may name a default. (For a path, the client makes up a name.)
         subset = builder.config.name
     split = split or DEFAULT_SPLIT
     data_files = builder.config.data_files or {}
@@ -76,7 +76,7 @@ def find_files(hub_input: HubInput, subset: str | None, split: str | None) -> Hu
 
 
 def require_split(hub_input: HubInput, split: str, subset: str | None, known: list[str]) -> None:
-    """Raise ValueError unless the split is one of those known."""
+    """Raise ValueError unless the split is among the known ones."""
     if split not in known:
         where = f" in subset {printable(subset, 60)}" if subset else ""
         listed = ", ".join(printable(str(name), 60) for name in known) or "none"
@@ -86,13 +86,13 @@ def require_split(hub_input: HubInput, split: str, subset: str | None, known: li
 
 
 def _require_no_such_folder(repo_id: str) -> None:
-    # The client takes a folder of that name for the dataset, and reads it instead.
+    # The client would read a local folder of this name instead of the dataset.
     if os.path.isdir(repo_id):
         raise ValueError(f"the folder that this runs in has a folder {repo_id}, which would be read: run elsewhere")
 
 
 def _builder(hub_input: HubInput, commit: str, subset: str | None) -> Any:
-    """What the client makes of the dataset's card and files; it has the files of all splits, and their columns."""
+    """The client's view of the dataset's card and files: the files of all splits, and their columns."""
     from datasets import load_dataset_builder
     from datasets.utils import logging
 
@@ -104,7 +104,7 @@ def _builder(hub_input: HubInput, commit: str, subset: str | None) -> Any:
 
 
 def _chosen(hub_input: HubInput, commit: str) -> dict[str, str]:
-    """How the client is told to read one file, or the files below a folder."""
+    """The client's options to read one file, or the files below a folder."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
@@ -127,7 +127,7 @@ def _no_other_cache() -> Iterator[str]:
 
 
 def _column_names(builder: Any, kind: str, files: list[str]) -> list[str]:
-    """From the dataset's card, or the first file; empty where only reading rows would show them."""
+    """Column names from the dataset's card or the first file; empty if only reading rows would show them."""
     if builder.info.features is not None:
         return list(builder.info.features)
     if kind != "parquet" or not files:
@@ -140,7 +140,7 @@ def _column_names(builder: Any, kind: str, files: list[str]) -> list[str]:
 
 
 def read_hub(spark: SparkSession, found: HubFiles, columns: InputColumns, limit: int | None) -> DataFrame:
-    """One row for each document, as input_rows has them; with limit, the first of the split, and no file beyond.
+    """One row per document, as input_rows describes; with limit, the first of the split, reading no file after them.
 
     Of Parquet files, only the columns that are named are read. Raises ValueError for columns that are not there.
     """
@@ -154,9 +154,9 @@ def read_hub(spark: SparkSession, found: HubFiles, columns: InputColumns, limit:
 
 
 def first_rows(rows: DataFrame, limit: int | None) -> DataFrame:
-    """As many rows, in the order of the files; all of them without a limit."""
-    # One task reads the files one after the other, and stops: a limit over several would take from each of them, and
-    # whose rows come first would be chance.
+    """The first rows in the order of the files; without a limit, all."""
+    # One task reads the files one after another, and stops at the limit. Several tasks would each read up to the limit,
+    # and chance would decide whose rows come first.
     return rows if limit is None else rows.coalesce(1).limit(limit)
 
 
@@ -168,7 +168,7 @@ def _registered(spark: SparkSession) -> str:
 
 
 def _options(found: HubFiles, columns: InputColumns) -> dict[str, str]:
-    """What the data source is told. It parses values as Python's literals, and asks the environment for the token."""
+    """Options of the data source, which parses values as Python literals and takes the token from the environment."""
     options = {"revision": found.commit, "split": found.split}
     if found.subset is not None:
         options["config"] = found.subset
@@ -178,16 +178,16 @@ def _options(found: HubFiles, columns: InputColumns) -> dict[str, str]:
         options["data_files"] = repr({found.split: files})
     wanted = {_top_level(name, found.columns) for name in columns.named()}
     if found.kind == "text":
-        # As of files: one document per file, where the client's default is one per line.
+        # One document per file, as for other inputs; the client's default is one per line.
         options["sample_by"] = "document"
-    # Where one is not there, all are read: the schema that the message lists, and no rows.
+    # If a column is missing, all are opened: the error lists them, and no rows are read.
     if found.kind == "parquet" and None not in wanted:
         options["columns"] = repr([name for name in found.columns if name in wanted])
     return options
 
 
 def _top_level(name: str, existing: list[str]) -> str | None:
-    """The column that holds what is named, in any case: of meta.language, meta."""
+    """The existing top-level column of a name, in any case: meta for meta.language."""
     from jobs.ingesting.columns import column_path, same_name
 
     return same_name(name, existing) or same_name(column_path(name)[0], existing)

@@ -1,4 +1,4 @@
-"""Values of one JSON object as they are written in its line, and what is wrong with those that are no document's."""
+"""Values of a JSON object as they are written in its line, and why a line is no document."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from schemas.quoting import quote_name
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-# JSON can write half of a surrogate pair, UTF-8 cannot: Spark would store a question mark. After an even number of
-# backslashes only: an odd one more makes the escape plain text.
+# JSON can write half of a surrogate pair, but UTF-8 cannot: Spark would store a question mark. The escape counts only
+# after an even number of backslashes: one more makes it plain text.
 LONE_HIGH_SURROGATE = r"(?<!\\)((?:\\\\)*+)\\u[dD][89abAB]\p{XDigit}{2}(?!\\u[dD][c-fC-F]\p{XDigit}{2})"
 LONE_LOW_SURROGATE = (
     r"(?<!(?<!\\)(?:\\\\){0,100}\\u[dD][89abAB]\p{XDigit}{2})(?<!\\)((?:\\\\)*+)\\u[dD][c-fC-F]\p{XDigit}{2}"
 )
-# What Spark makes of a number of JSON that it does not keep as it is written: 1e3 is 1000.0, -0 is 0.
+# Numbers that Spark may have respelt: it reads 1e3 as 1000.0, and -0 as 0.
 RESPELT = r'^(?:-?[0-9]+\.[0-9]+(?:[eE]-?[0-9]+)?|-?[0-9]+[eE]-?[0-9]+|0|"(?:-?Infinity|NaN)"|-?Infinity)$'
-# Of a longer string than that, Jackson would not say that it is long, but that the line is no JSON.
+# With Jackson's default limits, a long string would make its line invalid JSON.
 OPTIONS = {"allowSingleQuotes": "false", "maxStringLen": str(2**31 - 1), "maxNumLen": "1000000"}
 NUMBER = r'^(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE]-?[0-9]+)?|"(?:-?Infinity|NaN)")$'
 NO_OBJECT = "is not one JSON object"
@@ -35,7 +35,7 @@ BEGINS_OBJECT = "begins an object that goes on in other lines (jq -c . writes ea
 
 @dataclass(frozen=True)
 class Place:
-    """Where a name may lead in a line: the JSON of an object, a key of it, and the key's value as Spark writes it.
+    """A place in a line that a name may refer to: an object's JSON, a key of it, and its value as Spark writes it.
 
     number: a column, once with_numbers has made it: the value where it is a number that may be written otherwise in
     the line, and spelling: how it is written there, null where that cannot be told.
@@ -48,7 +48,7 @@ class Place:
     spelling: str
 
     def typed(self, data_type: str) -> Column:
-        """The value where it is of this very type, else null."""
+        """The value if it has this very type, else null."""
         return _typed(self.json, self.key, data_type)
 
     def as_written(self) -> Column:
@@ -65,13 +65,13 @@ class Place:
 
 
 def _places(name: str) -> list[Place]:
-    """The places where the name may lead, the first of which counts: a key with a dot in it, a field of an object."""
+    """The places that the name may refer to, the first with a value counts: a key with a dot, a field of an object."""
     path = column_path(name)
     ways = [(F.col("json"), name, F.col("object").getField(_field_name(name)))]
     if path != (name,):
         inner, key, value = F.col("json"), path[0], F.col("object").getField(_field_name(path[0]))
         for step in path[1:]:
-            # A string may hold JSON; it is a string.
+            # A string that holds JSON is still a string.
             parent = F.when(_typed(inner, key, "map<string, string>").isNotNull(), value)
             inner, key, value = parent, step, in_object(parent, step)
         ways.append((inner, key, value))
@@ -80,17 +80,17 @@ def _places(name: str) -> list[Place]:
 
 
 def _field_name(key: str) -> str:
-    """A name that differs from others in more than capitals, which Spark does not tell apart."""
+    """A column name for the key that differs from others in more than case, which Spark ignores."""
     return key.encode().hex()
 
 
 def _typed(json: Column, key: str, data_type: str) -> Column:
-    """The value of the key where it is of this very type, else null."""
+    """The value of the key if it has this very type, else null."""
     return F.from_json(json, f"{quote_name(key)} {data_type}", OPTIONS).getField(key)
 
 
 def in_object(json: Column, key: str) -> Column:
-    """The value of the key, as text, in the JSON of an object; null in that of anything else."""
+    """The value of the key, as text, in an object's JSON; null if the JSON is no object."""
     return F.from_json(json, StructType([StructField(key, StringType())]), OPTIONS).getField(key)
 
 
@@ -109,7 +109,7 @@ def with_numbers(parsed: DataFrame, columns: InputColumns) -> DataFrame:
 
 
 def _spelling(place: Place) -> Column:
-    """The number as the line spells it; null where several spellings of the same number stand behind the key's name."""
+    """The number as the line spells it; null if the line has several spellings of that number after the key's name."""
     names = {re.escape(js.dumps(place.key, ensure_ascii=False)), f"(?i:{re.escape(js.dumps(place.key))})"}
     number = f"(?:{'|'.join(sorted(names))})" + r"\s*:\s*(-?[0-9][-+.0-9eE]*)"
     spellings = F.regexp_extract_all(F.col("json"), F.lit(number), F.lit(1))
@@ -119,19 +119,19 @@ def _spelling(place: Place) -> Column:
 
 
 def value_of(name: str, folder_keys: Sequence[str]) -> Column:
-    """The named column of an object, as text: numbers as they are written there."""
+    """The named column of an object, as text; numbers as they are written in the line."""
     found = F.coalesce(*[place.as_written() for place in _places(name)])
     key = same_name(name, folder_keys)
     return found if key is None else F.coalesce(found, folder_value(F.col(FILE), key))
 
 
 def what_is_wrong(columns: InputColumns) -> Column:
-    """In words, why the line is no document; null where it is one."""
+    """Why the line is no document, in words; null if it is one."""
     wrong = [F.when(F.col("is_bad"), F.when(F.col("json") == "{", F.lit(BEGINS_OBJECT)).otherwise(F.lit(NO_OBJECT)))]
     for name in dict.fromkeys(columns.named()):
         first, *others = _places(name)
         for place in (first, *others):
-            # Where the first place has a value, the others do not count.
+            # The other places count only if the first has no value.
             counts = F.lit(True) if place is first else first.value.isNull()
             for is_one, words in _wrong_at(place, name, is_text=name == columns.text):
                 wrong.append(F.when(counts & is_one, F.lit(words)))
@@ -139,7 +139,7 @@ def what_is_wrong(columns: InputColumns) -> Column:
 
 
 def _wrong_at(place: Place, name: str, *, is_text: bool) -> list[tuple[Column, str]]:
-    """(whether, in words) of what the value at a place may be that it must not."""
+    """(condition, words) for each kind of value that is not allowed at the place."""
     number, spelling = F.col(quote_name(place.number)), F.col(quote_name(place.spelling))
     if is_text:
         is_boolean = place.value.isin("true", "false") & place.typed("boolean").isNotNull()
@@ -149,7 +149,7 @@ def _wrong_at(place: Place, name: str, *, is_text: bool) -> list[tuple[Column, s
             "a number": number.isNotNull(),
         }
         return [(is_one, f"has {kind} as {name!r}, where a text must be a string") for kind, is_one in kinds.items()]
-    # Below an object, a number beyond all bounds and the word Infinity look alike; NaN is in quotes where it is none.
+    # Inside an object, a number beyond all bounds looks like the word Infinity; a quoted NaN is text.
     is_certain = (F.abs(number) < float("inf")) | F.startswith(place.value, F.lit('"'))
     is_unsure = number.isNotNull() & spelling.isNull() & is_certain
     several = f"has an object or a list as {name!r}, which must hold one value: a string or number"
@@ -158,7 +158,7 @@ def _wrong_at(place: Place, name: str, *, is_text: bool) -> list[tuple[Column, s
 
 
 def repaired(line: Column) -> Column:
-    """The line of JSON with U+FFFD for each byte that is no UTF-8, and for each half of a surrogate pair."""
+    """The line with U+FFFD for each byte that is not UTF-8, and for each half of a surrogate pair."""
     valid = F.make_valid_utf8(line)
     without_halves = valid
     for half in (LONE_HIGH_SURROGATE, LONE_LOW_SURROGATE):

@@ -1,4 +1,4 @@
-"""Documents from Parquet files: only the named columns are looked at, in each file as it has them."""
+"""Documents from Parquet files. Only the named columns matter, and each file may have them in its own types."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Field:
-    """A named column as one file has it: the names on the way to it, its Arrow type, and how Spark is to read it.
+    """A named column in one file: the names on the path to it, its Arrow type, and the type that Spark reads.
 
-    spark_type: SQL, "void" where all is null; None where Spark cannot read it as one value. alike: its name and those
-    that differ from it in capitals alone, where the file has any.
+    spark_type: SQL, "void" if all values are null; None if Spark cannot read it as one value. alike: its name and those
+    that differ from it in case only, empty if the file has none.
     """
 
     path: tuple[str, ...]
@@ -76,7 +76,7 @@ def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) 
 
 
 def _find(name: str, schemas: dict[str, pa.Schema], keys: Sequence[str]) -> dict[str, Field]:
-    """The named column in each file that has it; ValueError where neither a file nor a folder's name has it."""
+    """The named column in each file that has it; ValueError if no file and no folder name has it."""
     found = {uri: field for uri, schema in schemas.items() if (field := _field(name, schema))}
     if not found and same_name(name, keys) is None:
         existing = dict.fromkeys([*(column for schema in schemas.values() for column in schema.names), *keys])
@@ -106,7 +106,7 @@ def _field(name: str, schema: pa.Schema) -> Field | None:
 
 
 def _check_types(columns: InputColumns, found: dict[str, dict[str, Field]]) -> None:
-    """Raise ValueError for a text that is no string, for other values that are several, and for types that differ."""
+    """Raise ValueError for a text that is no string, for columns of several values, and for types that differ."""
     for name, fields in found.items():
         kinds: dict[str, str] = {}
         for uri, field in fields.items():
@@ -130,7 +130,7 @@ def _check_types(columns: InputColumns, found: dict[str, dict[str, Field]]) -> N
 
 
 def _check_alike(found: dict[str, dict[str, Field]]) -> None:
-    """Raise ValueError for a column whose file has another that differs in capitals alone: Spark reads neither."""
+    """Raise ValueError for a column if its file has another that differs in case only: Spark reads neither."""
     for name, fields in found.items():
         for uri, field in fields.items():
             if field.alike:
@@ -141,7 +141,7 @@ def _check_alike(found: dict[str, dict[str, Field]]) -> None:
 
 
 def _kind(field: Field) -> str:
-    """Types of one kind hold values that are written alike."""
+    """The kind of the type: values of types of one kind are written alike."""
     spark = field.spark_type or ""
     if spark in ("int", "bigint", "decimal(20,0)"):
         return "integer"
@@ -149,7 +149,7 @@ def _kind(field: Field) -> str:
 
 
 def _shown(field: Field) -> str:
-    """The type as Spark calls it, where it has a name there."""
+    """The type's name in Spark, if it has one."""
     import pyarrow as pa
     from pyspark.errors import PySparkException
     from pyspark.sql.pandas.types import from_arrow_type
@@ -164,7 +164,7 @@ def _shown(field: Field) -> str:
 
 
 def _groups(uris: Sequence[str], found: dict[str, dict[str, Field]]) -> Iterator[list[str]]:
-    """The files in groups that have the named columns in the same places and types."""
+    """Groups of files that have the named columns at the same paths and of the same types."""
     groups: dict[Any, list[str]] = {}
     for uri in uris:
         fields = (found[name].get(uri) for name in found)
@@ -176,7 +176,7 @@ def _read_group(
     spark: SparkSession, paths: list[str], fields: dict[str, Field | None], keys: Sequence[str], columns: InputColumns
 ) -> DataFrame:
     wanted = [(field.path, field.spark_type) for field in fields.values() if field and field.spark_type != NULL]
-    # Named one by one, all other columns are left alone, whatever they hold.
+    # A schema of the named columns alone: no other column is read.
     reader = spark.read.schema(_nested(wanted)).option("recursiveFileLookup", "true")
     rows = reader.parquet(*paths)
     rows = rows.withColumn(FILE, file_name(rows))
@@ -189,7 +189,7 @@ def _read_group(
             for step in field.path[1:]:
                 column = column.getField(step)
             of_file = column.cast("string")
-        # A folder says no document's text.
+        # The text never comes from a folder's name.
         return of_file if key is None or name == columns.text else F.coalesce(of_file, folder_value(F.col(FILE), key))
 
     return input_rows(rows, columns, {name: value(name) for name in fields}, F.col(FILE))

@@ -1,4 +1,4 @@
-"""What columns a Parquet file has, by its own footer, and how Spark reads them."""
+"""The columns of a Parquet file, from its footer, and the types that Spark reads them as."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 FOOTERS_AT_A_TIME = 16
 NULL = "void"
-# What undoes a compression of a whole file; Parquet compresses its pages, within.
+# Programs that undo a compression of the whole file; Parquet itself compresses pages inside the file.
 UNDONE_BY = {"gzip": "gunzip", "zstd": "unzstd", "bzip2": "bunzip2"}
 
 
 def read_schemas(uris: Sequence[str]) -> dict[str, pa.Schema] | None:
-    """Each file's columns as Arrow types, from its footer; None on a storage that PyArrow does not know."""
+    """Each file's columns as Arrow types, from its footer; None on storage that PyArrow does not know."""
     with ThreadPoolExecutor(FOOTERS_AT_A_TIME) as threads:
         try:
             return dict(zip(uris, threads.map(_read_schema, uris), strict=True))
@@ -56,7 +56,7 @@ def _read_schema(uri: str) -> pa.Schema:
 
 
 def _with_old_times(file: Any) -> pa.Schema:
-    """The columns as Arrow types. Arrow takes the times that older Spark writes (INT96) for ones of nanoseconds."""
+    """The columns as Arrow types. Arrow reads timestamps of older Spark versions (INT96) as nanoseconds."""
     import pyarrow as pa
 
     schema = file.schema_arrow
@@ -68,7 +68,7 @@ def _with_old_times(file: Any) -> pa.Schema:
 
 
 def spark_type(arrow_type: Any) -> str | None:
-    """The SQL type as which Spark reads values of this type from Parquet; "void" for null, None where it cannot.
+    """The SQL type that Spark reads this Parquet type as: "void" for null, None if it cannot read it.
 
     Dates and times of nanoseconds, for one, are none of Spark's.
     """

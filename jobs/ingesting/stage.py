@@ -1,4 +1,4 @@
-"""Ingest: documents from files or a table into the corpus table, each once."""
+"""Ingest: documents from files, a table or a hub into the corpus table, each once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXAMPLES = 5
 
 
 def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
-    """Add the input's documents to corpus in one commit; returns, and prints, what was found and done.
+    """Add the input's documents to corpus in one commit; print, and return, what was found and done.
 
     Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
     unique, and ids that corpus holds with another text.
@@ -47,9 +47,9 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     _require_readable(found, domains)
     _require_ids(settings, compared, domains)
     if not settings.dry_run:
-        # Not before: an input that is refused leaves no empty table behind.
+        # Created this late, so that a refused input leaves no empty table behind.
         namespace.create(spark, corpus.TABLE)
-        # Read anew, as another ingest may have made the table meanwhile.
+        # Read again, as another ingest may have created the table meanwhile.
         existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
         _write(settings, spark, namespace, documents, existing)
     result = ingest_result(settings, found.file_format, domains) | found.about()
@@ -77,7 +77,7 @@ def _find(settings: IngestSettings, spark: SparkSession) -> Input:
 
 
 def _first(found: Input, documents: DataFrame, limit: int, *, each_text_once: bool) -> DataFrame:
-    """The first documents by their ids. Raises ValueError for what cannot be read, whatever the limit leaves out."""
+    """The first documents by their ids. Raises ValueError for anything unreadable, even beyond the limit."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
@@ -88,14 +88,14 @@ def _first(found: Input, documents: DataFrame, limit: int, *, each_text_once: bo
         totals: list[Any] = documents.agg(F.count("*"), F.count(problem), F.min(problem)).collect()
     found.require_readable(*totals[0])
     if each_text_once:
-        # The same text twice is one document, of which the limit speaks.
+        # The limit counts documents, and the same text twice is one document.
         copies = Window.partitionBy("doc_id").orderBy("domain", "source")
         documents = documents.withColumn("copy", F.row_number().over(copies)).where("copy = 1").drop("copy")
     return documents.orderBy("doc_id", "domain", "source").limit(limit)
 
 
 def _existing(spark: SparkSession, namespace: Namespace, *, with_text: bool) -> DataFrame:
-    """What corpus holds: doc_id, domain, text_sha256; the hash only where ids do not follow from the text anyway."""
+    """The documents of corpus: doc_id, domain, text_sha256 (null if ids follow from the text anyway)."""
     from schemas import corpus
 
     if not namespace.exists(spark, corpus.TABLE.name):
@@ -105,7 +105,7 @@ def _existing(spark: SparkSession, namespace: Namespace, *, with_text: bool) -> 
 
 
 def _require_readable(found: Input, domains: list[Row]) -> None:
-    """Raise ValueError for what of the input cannot be read, and for columns that it does not have."""
+    """Raise ValueError for rows that cannot be read, and for columns that the input does not have."""
     problems = [row["first_problem"] for row in domains if row["first_problem"]]
     first = min(problems, key=lambda problem: (problem["file"], problem["block"], problem["line"]), default=None)
     num_read = sum(row["num_read"] for row in domains)

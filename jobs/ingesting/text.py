@@ -15,7 +15,7 @@ from udfs.file_kinds import BEGINNINGS, LFS, UNMARKED, unmarked_kind
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-# A file with at least so many zero bytes in so many bytes at its beginning is no text.
+# A file with this many zero bytes, and this share of them, among its first HEAD_BYTES is not text.
 HEAD_BYTES, MIN_ZEROS, MIN_SHARE_OF_ZEROS = 4096, 4, 0.05
 UNMARKED_BYTES = 64
 BINARY = "a binary file, or text of another encoding than UTF-8; convert it to UTF-8, or leave it out"
@@ -46,7 +46,7 @@ def read_text_files(spark: SparkSession, files: InputFiles, columns: InputColumn
             F.lit(None).cast("binary").alias("start"),
         ),
     )
-    # The mark says how the file is encoded; it is no part of its text.
+    # The byte-order mark names the encoding; it is not part of the text.
     rows = rows.withColumn(
         "text", F.when(F.startswith("text", F.lit(BOM)), F.substr("text", F.lit(2))).otherwise(F.col("text"))
     )
@@ -71,9 +71,9 @@ def _same_slashes(uri: str) -> str:
 
 
 def _kind(text: Column) -> Column:
-    """What the file is by its first bytes, where that is no UTF-8 text; else null."""
+    """What kind of file it is by its first bytes, if it is not UTF-8 text; else null."""
     head = F.substring(text.cast("binary"), 1, HEAD_BYTES)
-    # Such marks are letters, too: a text may begin with them.
+    # Some of these marks are letters, with which a text may begin.
     is_text = F.is_valid_utf8(text) & ~text.rlike(r"[\x00-\x08]")
     by_mark = [
         F.when(
@@ -85,7 +85,7 @@ def _kind(text: Column) -> Column:
     unmarked = [F.when(digits.rlike(pattern), F.lit(unmarked_kind(name))) for name, pattern in UNMARKED.items()]
     num_zeros = F.octet_length(head) - F.octet_length(F.replace(head.cast("string"), F.lit("\0"), F.lit("")))
     is_many = (num_zeros >= MIN_ZEROS) & (num_zeros >= MIN_SHARE_OF_ZEROS * F.octet_length(head))
-    # In text of two bytes a letter, the bytes of other letters are control characters, or no UTF-8.
+    # In text of two bytes per character, other scripts give control characters or invalid UTF-8.
     strange = F.regexp_count(F.make_valid_utf8(head.cast("string")), F.lit(r"[\x01-\x08\x0e-\x1a\x{fffd}]"))
     is_strange = (strange >= MIN_ZEROS) & (strange >= MIN_SHARE_OF_ZEROS * F.octet_length(head))
     is_binary = is_many | is_strange

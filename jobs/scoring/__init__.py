@@ -1,8 +1,8 @@
 """From documents to scores, in commits that are made once. Stages estimate, score and status.
 
 stage.py                 stage: score what is not scored yet
-settings.py                its settings
-plan.py                    a scorer's model as a column, and the limits around it
+settings.py              its settings
+plan.py                  a scorer's model as a column, and the limits around it
 scorers.py               a scorer and its id; which mask, which number format
 batch_scorer.py          from documents to rows of scores, a commit a batch
 pending.py               which documents are still to do, and in which batches
