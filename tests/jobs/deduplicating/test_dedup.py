@@ -19,7 +19,7 @@ from jobs.deduplicating.minhash import meeting_probability, num_tables_for
 from jobs.settings.stage import load_settings
 from jobs.spark.namespace import Namespace
 from schemas import corpus, duplicates
-from tests.jobs.deduplicating.test_components import union_find
+from tests.jobs.deduplicating.cases import union_find
 
 Texts = dict[str, str | None]
 VOCABULARY = [f"{a}{b}" for a in ("straße", "naïve", "слово", "λόγος", "x_1", "Étude", "42") for b in "abcdefghij"]

@@ -18,7 +18,7 @@ from jobs.spark.namespace import Namespace
 from jobs.sql import SqlSettings
 from jobs.views import ViewsSettings
 from schemas import corpus
-from tests.jobs.ranking.test_rank import score_row, write
+from tests.jobs.ranking.ranking_cases import score_row, write
 from tests.jobs.scoring.test_status import run_row, write_runs
 from tests.jobs.selecting.selection_cases import in_order, scored
 

@@ -15,26 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.ranking.bins import cut_into_bins, with_bins
 from jobs.ranking.places import JOINED_BYTES, PARTITIONS, choose_method, enough_tasks, ranked
-
-Row = tuple[str, str, float, int]
-SCHEMA = "doc_id string, domain string, order_value double, num_tokens bigint"
-ROWS = st.lists(
-    st.tuples(
-        st.sampled_from(["code", "law", "a 'quoted' \\ domain"]),
-        st.one_of(
-            st.sampled_from([0.0, -0.0, 0.5, 0.5, 1e300, -1e-300]),
-            st.floats(allow_nan=False, allow_infinity=False),
-        ),
-        st.integers(2, 10**12),
-    ),
-    min_size=1,
-    max_size=60,
-)
-
-
-def documents_of(rows: list[tuple[str, float, int]]) -> list[Row]:
-    """The rows with ids that are not in the order of anything else."""
-    return [(f"{number * 7919 % 1009:04}é", *row) for number, row in enumerate(rows)]
+from tests.jobs.ranking.ranking_cases import ROWS, SCHEMA, Row, documents_of
 
 
 def plainly_ranked(documents: list[Row]) -> dict[str, tuple[int, int, float, int]]:

@@ -18,7 +18,7 @@ from jobs.selecting.settings import SelectSettings
 from jobs.settings.stage import load_settings
 from jobs.spark.namespace import Namespace
 from schemas import selection_runs, selections
-from tests.jobs.ranking.test_rank import score_row, write
+from tests.jobs.ranking.ranking_cases import score_row, write
 from tests.jobs.selecting.selection_cases import beginning, ids, in_order, scored, write_scores, write_table
 
 Run = Callable[..., set[str]]
