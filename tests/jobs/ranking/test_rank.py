@@ -18,7 +18,7 @@ from jobs.ranking import places as ranking
 from jobs.spark.namespace import Namespace
 from jobs.spark.statements import run_statement
 from schemas import corpus, rankings, scorers, scores
-from tests.jobs.scoring.test_status import run_row, write_runs
+from tests.jobs.scoring.scoring_cases import run_row, write_runs
 
 NOW = dt.datetime(2026, 1, 1)
 
