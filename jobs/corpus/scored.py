@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from jobs.corpus.choices import only_or_named
 from jobs.settings.messages import nearest
 from jobs.spark.statements import run_statement
 
@@ -76,24 +77,24 @@ def require_known_domains(flag: str, named: Iterable[str], domains: set[str]) ->
             raise ValueError(f"{flag} {domain!r} has no scored document; {nearest(domain, domains)}")
 
 
-def choose_scorer(namespace: Namespace, spark: SparkSession, scorer_id: str | None) -> str:
+def choose_scorer(spark: SparkSession, namespace: Namespace, scorer_id: str | None) -> str:
     """The scorer that was named, or the only one; ValueError that lists them where that is not one."""
     from schemas import scorers
 
     known = namespace.read(spark, scorers.TABLE).orderBy("created_at", "scorer_id").collect()
-    found = [row for row in known if scorer_id in (None, row["scorer_id"])]
-    if len(found) == 1:
-        return str(found[0]["scorer_id"])
-    listed = "".join(
-        f"\n  {row['scorer_id']}  {row['model_name']}, mask {row['mask_id']} ({row['mask_mode']}), "
-        f"window {row['window']}, {row['dtype']}, since {row['created_at']:%Y-%m-%d %H:%M}"
-        for row in known
+    chosen = only_or_named(
+        namespace,
+        known,
+        scorer_id,
+        key="scorer_id",
+        missing="scorer yet; score first: attention-influence score ...",
+        several=f"{len(known)} scorers",
+        describe=lambda row: (
+            f"{row['model_name']}, mask {row['mask_id']} ({row['mask_mode']}), window {row['window']}, "
+            f"{row['dtype']}, since {row['created_at']:%Y-%m-%d %H:%M}"
+        ),
     )
-    if not known:
-        raise ValueError(f"namespace {namespace} has no scorer yet; score first: attention-influence score ...")
-    if scorer_id is None:
-        raise ValueError(f"namespace {namespace} has {len(known)} scorers; name one with --scorer-id:{listed}")
-    raise ValueError(f"--scorer-id is {scorer_id!r}, but namespace {namespace} has only:{listed}")
+    return str(chosen["scorer_id"])
 
 
 def require_scored(all_scores: DataFrame, scorer_id: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from jobs.corpus.choices import only_or_named
 from jobs.terminal.display import printable
 
 if TYPE_CHECKING:
@@ -63,10 +64,7 @@ def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) 
         tables[contract.name], versions[contract.name] = read_at_version(spark, namespace.identifier(contract.name))
     runs = tables[mixture_runs.TABLE.name]
     known = run_statement(spark, "exporting/mixtures", mixture_runs=runs).collect()
-    found = [row for row in known if mixture_id in (None, row["mixture_id"])]
-    if len(found) != 1:
-        raise ValueError(_which(namespace, known, mixture_id))
-    chosen = found[0]
+    chosen = _choose_mix(namespace, known, mixture_id)
     rows = tables[mixture.TABLE.name].where(F.col("mixture_id") == chosen["mixture_id"])
     if not chosen["num_documents"]:
         raise ValueError(
@@ -143,17 +141,19 @@ def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) ->
     return int(states["same"]["num_bytes"])
 
 
-def _which(namespace: Namespace, known: list[Row], mixture_id: str | None) -> str:
-    if not known:
-        return f"namespace {namespace} has no mix yet; make one first: attention-influence mix --namespace {namespace}"
-    listed = "".join(
-        f"\n  {row['mixture_id']}  of selection {row['selection_id']}, {row['num_documents']:,} documents, "
-        f"{row['num_tokens']:,} tokens, since {row['created_at']:%Y-%m-%d %H:%M}"
-        for row in known
+def _choose_mix(namespace: Namespace, known: list[Row], mixture_id: str | None) -> Row:
+    return only_or_named(
+        namespace,
+        known,
+        mixture_id,
+        key="mixture_id",
+        missing=f"mix yet; make one first: attention-influence mix --namespace {namespace}",
+        several=f"{len(known)} mixes",
+        describe=lambda row: (
+            f"of selection {row['selection_id']}, {row['num_documents']:,} documents, {row['num_tokens']:,} tokens, "
+            f"since {row['created_at']:%Y-%m-%d %H:%M}"
+        ),
     )
-    if mixture_id is None:
-        return f"namespace {namespace} has {len(known)} mixes; name one with --mixture-id:{listed}"
-    return f"--mixture-id is {mixture_id!r}, but namespace {namespace} has only:{listed}"
 
 
 def _require_agreement(mixture_id: str, parts: list[Row], promised: dict[tuple[str, str], Row]) -> None:

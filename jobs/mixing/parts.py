@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jobs.corpus.choices import only_or_named
 from jobs.corpus.scored import current_scores, scored_documents
 from jobs.ranking.places import choose_method, ranked
 from jobs.spark.statements import run_statement
@@ -17,28 +18,28 @@ if TYPE_CHECKING:
     from jobs.spark.namespace import Namespace
 
 
-def choose_selection(namespace: Namespace, spark: SparkSession, selection_id: str | None) -> dict[str, str]:
+def choose_selection(spark: SparkSession, namespace: Namespace, selection_id: str | None) -> dict[str, str]:
     """selection_id and scorer_id of the selection that was named, or of the only one; else a ValueError lists them."""
     table = namespace.read(spark, selection_runs.TABLE)
     known = table.groupBy("selection_id", "scorer_id").agg(
         {"created_at": "max", "num_documents": "sum", "num_tokens": "sum", "rule": "max"}
     )
     rows = known.orderBy("max(created_at)", "selection_id").collect()
-    found = [row for row in rows if selection_id in (None, row["selection_id"])]
-    if len(found) == 1 and not found[0]["sum(num_documents)"]:
-        raise ValueError(f"selection {found[0]['selection_id']} has no documents to mix; select some")
-    if len(found) == 1:
-        return {"selection_id": found[0]["selection_id"], "scorer_id": found[0]["scorer_id"]}
-    listed = "".join(
-        f"\n  {row['selection_id']}  {row['sum(num_documents)']:,} documents, {row['sum(num_tokens)']:,} tokens "
-        f"({row['max(rule)']}), of scorer {row['scorer_id']}, since {row['max(created_at)']:%Y-%m-%d %H:%M}"
-        for row in rows
+    chosen = only_or_named(
+        namespace,
+        rows,
+        selection_id,
+        key="selection_id",
+        missing="selection yet; select first: attention-influence select ...",
+        several=f"{len(rows)} selections",
+        describe=lambda row: (
+            f"{row['sum(num_documents)']:,} documents, {row['sum(num_tokens)']:,} tokens ({row['max(rule)']}), "
+            f"of scorer {row['scorer_id']}, since {row['max(created_at)']:%Y-%m-%d %H:%M}"
+        ),
     )
-    if not rows:
-        raise ValueError(f"namespace {namespace} has no selection yet; select first: attention-influence select ...")
-    if selection_id is None:
-        raise ValueError(f"namespace {namespace} has {len(rows)} selections; name one with --selection-id:{listed}")
-    raise ValueError(f"--selection-id is {selection_id!r}, but namespace {namespace} has only:{listed}")
+    if not chosen["sum(num_documents)"]:
+        raise ValueError(f"selection {chosen['selection_id']} has no documents to mix; select some")
+    return {"selection_id": chosen["selection_id"], "scorer_id": chosen["scorer_id"]}
 
 
 def read_parts(

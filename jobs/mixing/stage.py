@@ -30,7 +30,7 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     from schemas import mixture, mixture_runs, scores
 
     namespace = Namespace.parse(settings.namespace)
-    selection = choose_selection(namespace, spark, settings.selection_id)
+    selection = choose_selection(spark, namespace, settings.selection_id)
     if settings.domain_share:
         known = known_domains(spark, namespace, selection["scorer_id"], settings.document_table())
         require_known_domains("--domain-share", settings.domain_share, known)

@@ -42,7 +42,7 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
 
     namespace = Namespace.parse(settings.namespace)
     all_scores = namespace.read(spark, scores.TABLE)
-    scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
+    scorer_id = choose_scorer(spark, namespace, settings.scorer_id)
     require_scored(all_scores, scorer_id)
     source = settings.document_table()
     current, _ = current_scores(spark, namespace, scorer_id, source)

@@ -29,7 +29,7 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
 
     namespace = Namespace.parse(settings.namespace)
     all_scores = namespace.read(spark, scores.TABLE)
-    scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
+    scorer_id = choose_scorer(spark, namespace, settings.scorer_id)
     require_scored(all_scores, scorer_id)
     if settings.domain:
         known = known_domains(spark, namespace, scorer_id, settings.document_table())

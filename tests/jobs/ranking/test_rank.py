@@ -19,7 +19,7 @@ from jobs.spark.namespace import Namespace
 from jobs.spark.statements import run_statement
 from schemas import corpus, rankings, scores
 from tests.jobs.ranking.ranking_cases import NOW, score_row, write
-from tests.jobs.scoring.test_status import run_row, write_runs
+from tests.jobs.scoring.scoring_cases import run_row, write_runs
 
 
 def ranked(spark, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
