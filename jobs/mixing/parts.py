@@ -8,7 +8,6 @@ from jobs.corpus.choices import only_or_named
 from jobs.corpus.scored import current_scores, scored_documents
 from jobs.ranking.places import choose_method, ranked
 from jobs.spark.statements import run_statement
-from jobs.spark.time_travel import read_at_version
 from schemas import mixture, selection_runs, selections
 
 if TYPE_CHECKING:
@@ -51,11 +50,12 @@ def read_parts(
     versions: dict[str, int | None] = {}
     parts: dict[str, DataFrame] = {}
     columns = ("doc_id", "domain", "num_tokens", "text_sha256", "percentile")
-    table, versions[selections.TABLE.name] = read_at_version(spark, namespace.identifier(selections.TABLE.name))
-    chosen = table.filter(F.col("selection_id") == selection["selection_id"])
+    all_selections, versions[selections.TABLE.name] = namespace.read_at_newest_version(spark, selections.TABLE)
+    chosen = all_selections.filter(F.col("selection_id") == selection["selection_id"])
     if settings.selected_share > 0:
         if settings.repeat_by == "percentile":
-            parts["selected"] = ranked(spark, chosen, choose_method(chosen)).select(*columns)
+            ordered = chosen.select("doc_id", "domain", "order_value", "num_tokens", "text_sha256")
+            parts["selected"] = ranked(spark, ordered, choose_method(ordered)).select(*columns)
         else:
             parts["selected"] = chosen.withColumn("percentile", F.lit(1.0)).select(*columns)
     if settings.selected_share < 1:

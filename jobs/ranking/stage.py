@@ -1,4 +1,4 @@
-"""Rank: the place of each scored document in its domain, for one scorer."""
+"""Rank: the rank of each scored document in its domain, for one scorer."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class RankSettings(DocumentSettings):
     scorer_id: str | None = Field(None, description="which scorer's scores to rank; needed where there are several")
     method: Method = Field(
         "auto",
-        description="window: one task sorts a domain; bins: many do, for domains of millions; the same ranks. auto "
-        "chooses by the largest domain",
+        description="window: one task sorts a domain; bins: many tasks do, for domains of millions; both give the same "
+        "ranks. auto chooses by the largest domain",
     )
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
 
 
 def run(settings: RankSettings, spark: SparkSession) -> None:
-    """Write this scorer's rankings in one commit, in the place of its earlier ones, and print what came out."""
+    """Replace this scorer's rankings in one commit, and print what came out."""
     from pyspark.sql import functions as F
 
     from jobs.corpus.scored import choose_scorer, current_scores, no_live_score, require_scored, scored_documents

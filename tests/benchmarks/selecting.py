@@ -1,8 +1,8 @@
 """python -m tests.benchmarks.selecting: ranks and cut-offs of millions of scored rows, both ways in one run.
 
-Each measurement has a process and a Spark session of its own (8 GB of driver memory, the JVM's own defaults, as
-spark-submit has them), does the same first with a small table, and starts from the same Parquet table: scored documents
-of five domains, one of them 80 %. Writes SELECTING.md and selecting.json.
+Each measurement has its own process and Spark session (8 GB of driver memory, the JVM's own defaults, as under
+spark-submit), does the same with a small table first, and starts from the same Parquet table: scored documents of five
+domains, one of which has 80 % of them. Writes SELECTING.md and selecting.json.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 NAMES = {
-    "window": "ranks by a window a domain",
+    "window": "ranks by a window per domain",
     "bins": "ranks in bins",
     "window-filter": "a fifth by window and filter",
     "cut-off": "a fifth by cut-off",
@@ -167,15 +167,21 @@ def joins(spark: SparkSession, table: str) -> dict[str, Any]:
     from jobs.ranking.places import enough_tasks
     from jobs.spark.statements import run_statement
 
-    documents = spark.read.parquet(table)
+    documents = spark.read.parquet(table).select(
+        "doc_id",
+        "domain",
+        F.col("order_value").alias("influence_score"),
+        "num_tokens",
+        # Any text serves in the place of a hash.
+        F.col("doc_id").alias("text_sha256"),
+    )
     quality = documents.select("doc_id", F.expr("rand(5)").alias("quality"))
     clusters = documents.select("doc_id", F.expr("substring(doc_id, 1, 7)").alias("cluster_id"))
     with enough_tasks(spark, int(Path(table).name)):
         joined = run_statement(spark, "selecting/with_quality", documents=documents, quality=quality)
         joined = run_statement(spark, "selecting/with_cluster", documents=joined, clusters=clusters)
-        kept = run_statement(
-            spark, "selecting/one_of_each_cluster", documents=joined.withColumn("preference", F.col("order_value"))
-        )
+        preferred = joined.withColumn("preference", F.col("influence_score"))
+        kept = run_statement(spark, "selecting/one_of_each_cluster", documents=preferred)
         plan = _plan(kept).replace(str(Path(table).parent.resolve()), "...")
         _run(kept)
     return {"shuffles": plan.count("Exchange hashpartitioning"), "plan": plan}

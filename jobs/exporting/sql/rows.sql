@@ -14,7 +14,16 @@ joined as (
     from mixture
     inner join documents on mixture.doc_id = documents.doc_id
 ),
-copies as (select *, explode(sequence(1, repeats)) as copy from joined)
+copies as (
+    select
+        doc_id,
+        domain,
+        origin,
+        num_tokens,
+        text,
+        explode(sequence(1, repeats)) as copy
+    from joined
+)
 select
     doc_id,
     domain,

@@ -84,9 +84,10 @@ def many(spark: SparkSession) -> DataFrame:
 
 
 def test_no_bin_holds_a_large_part_of_a_domain_whatever_its_scores(spark: SparkSession, many: DataFrame) -> None:
-    bins = with_bins(spark, many, cut_into_bins(spark, many, rows_per_bin=200).cuts)
+    bins = cut_into_bins(spark, many, rows_per_bin=200)
+    binned = with_bins(spark, bins.documents, bins.edges)
     sizes = Counter[tuple[Any, ...]]()
-    for row in bins.groupBy("domain", "value_bin", "id_bin").count().collect():
+    for row in binned.groupBy("domain", "value_bin", "id_bin").count().collect():
         sizes[row["domain"], row["value_bin"], row["id_bin"]] += row["count"]
     assert sum(sizes.values()) == 20_000
     assert max(sizes.values()) < 3 * 200
