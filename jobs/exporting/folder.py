@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jobs.spark.table_names import absolute_path
-from jobs.terminal.display import printable
+from jobs.terminal.display import examples, printable
 
 # Hidden from Spark and PyArrow by its first character. While it is there, nothing beside it is to be used.
 MARKER = "_INCOMPLETE.json"
@@ -54,9 +54,8 @@ class ExportFolder:
             raise ValueError(f"--out {self.name} is a file; name a folder, a new one or an empty one")
         if names and MARKER not in names:
             raise ValueError(
-                f"--out {self.name} is not empty (it holds {', '.join(printable(name, 40) for name in names[:3])}"
-                f"{', ...' if len(names) > 3 else ''}) and is no export that was interrupted; nothing in it was "
-                "touched: name a new folder, or empty this one"
+                f"--out {self.name} is not empty (it holds {examples(names, width=40)}) and is no export that was "
+                "interrupted; nothing in it was touched: name a new folder, or empty this one"
             )
         return MARKER in names
 

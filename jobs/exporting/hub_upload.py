@@ -12,7 +12,7 @@ from typing import Any
 from jobs.exporting.folder import MANIFEST
 from jobs.hub.address import HubInput
 from jobs.hub.errors import hub_errors
-from jobs.terminal.display import printable
+from jobs.terminal.display import examples
 
 # What the hub itself puts into a new repository.
 OF_THE_HUB = ".gitattributes"
@@ -46,12 +46,10 @@ class HubPlace:
         self.parent_commit = about.sha
         is_export = self.prefix + MANIFEST in self.present
         if self.present and not (is_export and self.may_replace):
-            shown = ", ".join(printable(name, 40) for name in self.present[:3])
-            more = ", ..." if len(self.present) > 3 else ""
             remedy = "put this one in its place with --overwrite" if is_export else "it is no export"
             raise ValueError(
-                f"dataset {self.hub_input.repo_id} is not empty (it holds {shown}{more}); nothing in it was touched: "
-                f"{remedy}, or name another"
+                f"dataset {self.hub_input.repo_id} is not empty (it holds {examples(self.present, width=40)}); "
+                f"nothing in it was touched: {remedy}, or name another"
             )
 
     def create(self) -> None:

@@ -1,4 +1,4 @@
-"""The mix that is exported: which one, what it should hold, and whether the texts that were scored are still there."""
+"""The mix to export: which one, what its shards must hold, and whether the texts that were scored are still there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from jobs.corpus.choices import only_or_named
+from jobs.corpus.documents import example_ids
 from jobs.terminal.display import printable
 
 if TYPE_CHECKING:
@@ -16,11 +17,10 @@ if TYPE_CHECKING:
     from jobs.spark.namespace import Namespace
     from schemas.contract import TableContract
 
-EXAMPLES = 3
 _OTHER_CORPUS = (
     "bring back the corpus that was scored, or score, select and mix again, with the same --corpus-table each time"
 )
-# State of export_compared.sql to what is wrong with such documents, and what to do.
+# From each state in compared.sql to what is wrong with such documents, and what to do.
 PROBLEMS = {
     "changed": ("have another text now", _OTHER_CORPUS),
     "missing": ("are gone from the corpus", _OTHER_CORPUS),
@@ -37,9 +37,9 @@ PROBLEMS = {
 
 @dataclass(frozen=True)
 class Mix:
-    """A mix: its rows of mixture, what those come to by part and domain, and what mixture_runs says of it.
+    """A mix: its rows of the mixture table, their counts by part and domain, and what mixture_runs says of it.
 
-    about: as the manifest says it; epochs: by origin and domain; versions: of the tables that were read.
+    about: as it goes into the manifest; epochs: by origin and domain; versions: of the tables that were read.
     """
 
     mixture_id: str
@@ -51,17 +51,15 @@ class Mix:
 
 
 def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) -> Mix:
-    """The mix that was named, or the only one; ValueError that lists them where that is not one, or it is empty."""
+    """The mix that was named, or the only one; ValueError, with a list, where there is no such one, or it is empty."""
     from pyspark.sql import functions as F
 
     from jobs.spark.statements import run_statement
-    from jobs.spark.time_travel import read_at_version
     from schemas import mixture, mixture_runs
 
     tables, versions = {}, {}
     for contract in (mixture_runs.TABLE, mixture.TABLE):
-        namespace.read(spark, contract)
-        tables[contract.name], versions[contract.name] = read_at_version(spark, namespace.identifier(contract.name))
+        tables[contract.name], versions[contract.name] = namespace.read_at_newest_version(spark, contract)
     runs = tables[mixture_runs.TABLE.name]
     known = run_statement(spark, "exporting/mixtures", mixture_runs=runs).collect()
     chosen = _choose_mix(namespace, known, mixture_id)
@@ -87,14 +85,14 @@ def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) 
 
 
 def find_selection(spark: SparkSession, namespace: Namespace, mix: Mix) -> dict[str, Any] | None:
-    """How the mix's selection was made, and what it took of each domain; None where the namespace lacks it."""
+    """How the mix's selection was made, and what it took of each domain; None where the namespace does not have it."""
     from schemas import selection_runs
 
     rows = rows_of(spark, namespace, selection_runs.TABLE, mix)
     if not rows:
         return None
-    said_once = {"selection_id", "scorer_id", "settings", "source_versions", "created_at"}
-    domains = [{name: value for name, value in row.asDict().items() if name not in said_once} for row in rows]
+    of_all_domains = {"selection_id", "scorer_id", "settings", "source_versions", "created_at"}
+    domains = [{name: value for name, value in row.asDict().items() if name not in of_all_domains} for row in rows]
     return _how_made(rows[0]) | {"domains": domains}
 
 
@@ -110,10 +108,10 @@ def rows_of(spark: SparkSession, namespace: Namespace, contract: TableContract, 
 
 
 def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) -> int:
-    """Bytes of text of the mix, repeats counted; ValueError unless each of its documents has the text it was scored by,
-    in one row, and an id that can be written.
+    """The mix's bytes of text, repeats counted.
 
-    documents: as jobs.documents reads them.
+    documents: as read_documents returns them. Raises ValueError unless each document of the mix is in one row, with the
+    text that was scored and an id that can be written.
     """
     from pyspark.sql import functions as F
 
@@ -131,7 +129,8 @@ def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) ->
     if wrong:
         total = sum(row["num_documents"] for row in states.values())
         problems = ", ".join(
-            f"{states[state]['num_documents']:,} {PROBLEMS[state][0]} (such as {_examples(compared, state)})"
+            f"{states[state]['num_documents']:,} {PROBLEMS[state][0]} "
+            f"(such as {example_ids(compared.where(F.col('state') == state))})"
             for state in wrong
         )
         remedies = "; ".join(dict.fromkeys(PROBLEMS[state][1] for state in wrong))
@@ -170,14 +169,9 @@ def _require_agreement(mixture_id: str, parts: list[Row], promised: dict[tuple[s
             )
 
 
-def _examples(compared: DataFrame, state: str) -> str:
-    rows = compared.where(compared["state"] == state).orderBy("doc_id").limit(EXAMPLES).collect()
-    return ", ".join(printable(row["doc_id"], 60) for row in rows)
-
-
 def _how_made(row: Row) -> dict[str, Any]:
     return {
-        # Delta hands back the session's time zone, which these jobs set to UTC, without saying so.
+        # Delta returns times in the session's time zone, which these jobs set to UTC, without naming it.
         "created_at": row["created_at"].astimezone(UTC).isoformat(),
         "settings": _parsed(row["settings"]),
         "source_versions": _parsed(row["source_versions"]),

@@ -19,7 +19,7 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     """Write the mix and what it holds, print that, and return it."""
     from pyspark.sql import functions as F
 
-    from jobs.corpus.scored import known_domains, require_known_domains
+    from jobs.corpus.domains import known_domains, require_known_domains
     from jobs.mixing.parts import choose_selection, draw, read_parts, summary
     from jobs.mixing.targets import part_targets
     from jobs.ranking.bins import cut_into_bins

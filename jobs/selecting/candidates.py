@@ -11,7 +11,7 @@ from jobs.corpus.scored import scored_documents
 from jobs.ranking.places import choose_method, ranked
 from jobs.spark.caching import persisted
 from jobs.spark.statements import run_statement
-from jobs.terminal.display import printable
+from jobs.terminal.display import examples
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jobs.selecting.joined_tables import Tables
     from jobs.selecting.settings import SelectSettings
 
-ID_WIDTH = 60
 # Domain to without_quality and without_cluster: its scored documents that a joined table lacks; null without one.
 Lacking = dict[str, dict[str, int | None]]
 
@@ -127,4 +126,4 @@ def _check_joined(domains: list[Row], tables: Tables, settings: SelectSettings) 
 
 def _examples(domains: list[Row], name: str) -> str:
     firsts, lasts = ([row[f"{end}_{name}"] for row in domains if row[name]] for end in ("first", "last"))
-    return " and ".join(printable(doc_id, ID_WIDTH) for doc_id in dict.fromkeys((min(firsts), max(lasts))))
+    return examples(list(dict.fromkeys((min(firsts), max(lasts)))))

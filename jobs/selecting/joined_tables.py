@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from jobs.corpus.scored import current_scores
 from jobs.settings.stage import nearest
 from jobs.spark.namespace import Namespace
-from jobs.spark.table_names import find_table, quote_table_name
-from jobs.spark.time_travel import read_at_version
+from jobs.spark.table_names import quote_table_name
+from jobs.spark.time_travel import find_at_newest_version
 from schemas.quoting import quote_name
 
 if TYPE_CHECKING:
@@ -50,12 +50,13 @@ def _open(spark: SparkSession, namespace: Namespace, flag: str, name: str) -> tu
     identifier = quote_table_name(name)
     if "." not in name and "/" not in name and namespace.exists(spark, name):
         identifier = namespace.identifier(name)
-    if find_table(spark, identifier) is None:
+    table, version = find_at_newest_version(spark, identifier)
+    if table is None:
         raise ValueError(
             f"{flag} is {name!r}, but there is no such table; name one of the namespace or of a schema, or a Delta "
             "table's path, with a slash in it"
         )
-    return read_at_version(spark, identifier)
+    return table, version
 
 
 def _column(table: DataFrame, name: str, flag: str, table_name: str, kind: str = "id") -> Column:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.spark.table_names import find_table
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
@@ -33,3 +35,11 @@ def read_at_version(spark: SparkSession, identifier: str) -> tuple[DataFrame, in
     """The table at its newest version, and that version: read_version of newest_version."""
     version = newest_version(spark, identifier)
     return read_version(spark, identifier, version), version
+
+
+def find_at_newest_version(spark: SparkSession, identifier: str) -> tuple[DataFrame | None, int | None]:
+    """find_table, at the table's newest version, and that version, if it has one."""
+    version = newest_version(spark, identifier)
+    # Without one it may be a view, or of another format, or missing.
+    table = find_table(spark, identifier) if version is None else read_version(spark, identifier, version)
+    return table, version
