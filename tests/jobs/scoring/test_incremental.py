@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.querying.views import with_views
+from jobs.corpus.views import with_views
 from jobs.spark.namespace import Namespace
 from schemas import runs
 from tests.jobs.scoring.scoring_cases import add_documents, all_scores, corpus_table, documents, scores_by_id
