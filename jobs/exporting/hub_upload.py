@@ -18,7 +18,7 @@ from jobs.terminal.display import examples
 OF_THE_HUB = ".gitattributes"
 
 
-class HubPlace:
+class HubTarget:
     """Where an export goes: a dataset, at its branch, or a folder of it; may_replace: an export that is there."""
 
     def __init__(self, hub_input: HubInput, *, may_replace: bool) -> None:

@@ -81,14 +81,14 @@ def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) 
     parts = run_statement(spark, "exporting/expected", mixture=rows).collect()
     _require_agreement(chosen["mixture_id"], parts, promised)
     epochs = {key: row["epochs"] for key, row in promised.items()}
-    return Mix(chosen["mixture_id"], about, rows, parts, epochs, versions)
+    return Mix(mixture_id=chosen["mixture_id"], about=about, rows=rows, parts=parts, epochs=epochs, versions=versions)
 
 
 def find_selection(spark: SparkSession, namespace: Namespace, mix: Mix) -> dict[str, Any] | None:
     """How the mix's selection was made, and what it took of each domain; None where the namespace does not have it."""
     from schemas import selection_runs
 
-    rows = rows_of(spark, namespace, selection_runs.TABLE, mix)
+    rows = rows_of(spark, namespace, contract=selection_runs.TABLE, mix=mix)
     if not rows:
         return None
     of_all_domains = {"selection_id", "scorer_id", "settings", "source_versions", "created_at"}
@@ -96,7 +96,7 @@ def find_selection(spark: SparkSession, namespace: Namespace, mix: Mix) -> dict[
     return _how_made(rows[0]) | {"domains": domains}
 
 
-def rows_of(spark: SparkSession, namespace: Namespace, contract: TableContract, mix: Mix) -> list[Row]:
+def rows_of(spark: SparkSession, namespace: Namespace, *, contract: TableContract, mix: Mix) -> list[Row]:
     """The table's rows of this mix's selection or scorer, as far as the namespace still has them."""
     from pyspark.sql import functions as F
 

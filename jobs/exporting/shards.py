@@ -41,7 +41,7 @@ MAX_SHARDS = 100_000
 
 
 @dataclass(frozen=True)
-class Written:
+class ShardSummary:
     """What the shards hold, as manifest.json lists it: by shard, in order, and by part and domain."""
 
     shards: list[dict[str, Any]]
@@ -65,17 +65,19 @@ def num_shards(num_bytes: int, shard_bytes: int) -> int:
     return count
 
 
-def write_shards(mix: Mix, documents: DataFrame, folder: ExportFolder, file_format: str, count: int, seed: int) -> None:
+def write_shards(
+    mix: Mix, documents: DataFrame, folder: ExportFolder, *, file_format: str, count: int, seed: int
+) -> None:
     """Write the copies of the mix's documents as count shards, sorted by a hash through all of them.
 
     Where one shard ends and the next begins may differ from run to run, since Spark samples; the order does not.
     """
-    place = ["shuffle_key", "origin", "doc_id", "copy"]
+    order = ["shuffle_key", "origin", "doc_id", "copy"]
     with spark_reasons(f"the shards could not be written to {folder.data}"):
         rows = run_statement(
-            documents.sparkSession, "export_rows", {"seed": seed}, mixture=mix.rows, documents=documents
+            documents.sparkSession, "exporting/rows", {"seed": seed}, mixture=mix.rows, documents=documents
         )
-        shuffled = rows.repartitionByRange(count, *place).sortWithinPartitions(*place).select(SCHEMA.names)
+        shuffled = rows.repartitionByRange(count, *order).sortWithinPartitions(*order).select(SCHEMA.names)
         if file_format == "jsonl":
             write_lines(shuffled, folder)
         else:
@@ -84,7 +86,7 @@ def write_shards(mix: Mix, documents: DataFrame, folder: ExportFolder, file_form
             writer.option("maxRecordsPerFile", 0).save(folder.data)
 
 
-def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> Written:
+def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> ShardSummary:
     """What the shards hold, from a second look at all of them.
 
     Raises ValueError where Spark and PyArrow do not see the same files.
@@ -106,7 +108,7 @@ def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> Wr
     content_hash = 0
     for row in by_shard.values():
         content_hash ^= row["content_hash"]
-    return Written(
+    return ShardSummary(
         [_counts(by_shard[name]) | {"file": f"data/{name}", "file_bytes": size} for name, size in sizes.items()],
         [
             {"origin": row["origin"], "domain": row["domain"], "documents": row["num_documents"]} | _counts(row)
@@ -117,7 +119,7 @@ def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> Wr
     )
 
 
-def require_complete(mix: Mix, num_bytes: int, written: Written) -> None:
+def require_complete(mix: Mix, num_bytes: int, summary: ShardSummary) -> None:
     """Raise ValueError unless the shards hold what the mix does, document by document, and as many bytes of text."""
     expected = {
         (row["origin"], row["domain"]): (
@@ -130,7 +132,7 @@ def require_complete(mix: Mix, num_bytes: int, written: Written) -> None:
     }
     found = {
         (part["origin"], part["domain"]): (part["documents"], part["rows"], part["tokens"], part["content_hash"])
-        for part in written.parts
+        for part in summary.parts
     }
     nothing = (0, 0, 0, hex_of(0))
     for key in sorted(expected.keys() | found.keys()):
@@ -142,9 +144,9 @@ def require_complete(mix: Mix, num_bytes: int, written: Written) -> None:
                 f"{got[1]:,} rows with {got[2]:,} tokens, the mix {want[0]:,} in {want[1]:,} with {want[2]:,}{other}; "
                 "a table or the folder was changed meanwhile, and the folder is left marked as incomplete: export again"
             )
-    if written.total("bytes") != num_bytes:
+    if summary.total("bytes") != num_bytes:
         raise ValueError(
-            f"the shards hold {written.total('bytes'):,} bytes of text, the mix {num_bytes:,}; a table was changed "
+            f"the shards hold {summary.total('bytes'):,} bytes of text, the mix {num_bytes:,}; a table was changed "
             "meanwhile, and the folder is left marked as incomplete: export again"
         )
 
