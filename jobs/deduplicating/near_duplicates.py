@@ -45,7 +45,7 @@ def near_duplicates(
     groups = run_statement(spark, "deduplicating/exact", signatures=signed)
     buckets = run_statement(spark, "deduplicating/buckets", signatures=signed, groups=groups)
     cost = require_affordable(spark, buckets, rule)
-    pairs = similar_pairs(spark, documents, buckets, rule)
+    pairs = similar_pairs(spark, documents, buckets=buckets, rule=rule)
     clusters = connected_components(spark, pairs.selectExpr("second_id as node", "first_id as lower"))
     counts = {
         "similarity": rule.similarity,
@@ -97,7 +97,7 @@ def require_affordable(spark: SparkSession, buckets: DataFrame, rule: NearRule) 
     return dict(counted.asDict())
 
 
-def similar_pairs(spark: SparkSession, documents: DataFrame, buckets: DataFrame, rule: NearRule) -> DataFrame:
+def similar_pairs(spark: SparkSession, documents: DataFrame, *, buckets: DataFrame, rule: NearRule) -> DataFrame:
     """The pairs that meet in a bucket and are as similar as the rule asks: first_id < second_id."""
     values = {"max_bucket": rule.max_bucket, "similarity": rule.similarity}
     candidates = run_statement(spark, "deduplicating/candidates", values, buckets=buckets).localCheckpoint()

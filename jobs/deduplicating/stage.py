@@ -71,7 +71,12 @@ class DedupSettings(DocumentSettings):
         """The rule for near-duplicates; with tables enough to find nearly all of them, unless their number is given."""
         num_tables = self.num_hash_tables or num_tables_for(WANTED_RECALL, self.similarity, self.hashes_per_table)
         return NearRule(
-            self.similarity, self.shingle_words, num_tables, self.hashes_per_table, self.max_bucket, self.max_pairs
+            similarity=self.similarity,
+            shingle_words=self.shingle_words,
+            num_hash_tables=num_tables,
+            hashes_per_table=self.hashes_per_table,
+            max_bucket=self.max_bucket,
+            max_pairs=self.max_pairs,
         )
 
 

@@ -60,7 +60,7 @@ def gather_demo_corpus(folder: Path, max_chars: int, per_domain: int) -> Path:
     taken: set[str] = set()
     lines: list[str] = []
     for domain, found in domains.items():
-        chosen = _select(found, max_chars, per_domain, taken)
+        chosen = _select(found, max_chars=max_chars, count=per_domain, taken=taken)
         if not chosen:
             raise ValueError(
                 f"this Python has no text for the domain {domain} of the demo's corpus: its library or packages come "
@@ -73,7 +73,7 @@ def gather_demo_corpus(folder: Path, max_chars: int, per_domain: int) -> Path:
     return _write(folder, "".join(lines))
 
 
-def _select(found: Iterator[Document], max_chars: int, count: int, taken: set[str]) -> list[Document]:
+def _select(found: Iterator[Document], *, max_chars: int, count: int, taken: set[str]) -> list[Document]:
     """Up to count documents, cut, with their lengths spread; sorted by source. Their texts are added to taken."""
     classes: list[list[Document]] = [[] for _ in range(NUM_LENGTH_CLASSES)]
     for source, text in sorted(found, key=lambda document: _hash(document.source)):

@@ -42,9 +42,9 @@ def choose_selection(spark: SparkSession, namespace: Namespace, selection_id: st
 
 
 def read_parts(
-    spark: SparkSession, namespace: Namespace, settings: MixSettings, selection: dict[str, str]
+    spark: SparkSession, namespace: Namespace, *, settings: MixSettings, selection: dict[str, str]
 ) -> tuple[dict[str, DataFrame], dict[str, int | None]]:
-    """Origin to its documents (doc_id, domain, num_tokens, text_sha256, percentile), and the versions read."""
+    """Each origin's documents (doc_id, domain, num_tokens, text_sha256, percentile), and the versions read."""
     from pyspark.sql import functions as F
 
     versions: dict[str, int | None] = {}
@@ -59,7 +59,9 @@ def read_parts(
         else:
             parts["selected"] = chosen.withColumn("percentile", F.lit(1.0)).select(*columns)
     if settings.selected_share < 1:
-        current, read_too = current_scores(spark, namespace, selection["scorer_id"], settings.document_table())
+        current, read_too = current_scores(
+            spark, namespace, scorer_id=selection["scorer_id"], source=settings.document_table()
+        )
         versions |= read_too
         others = scored_documents(current)
         if settings.baseline == "rest":
@@ -68,8 +70,8 @@ def read_parts(
     return parts, versions
 
 
-def draw(spark: SparkSession, settings: MixSettings, origin: str, documents: DataFrame) -> DataFrame:
-    """A part's documents with their repeats, in an order drawn by hash: as jobs.bins takes them, tokens repeated."""
+def draw(spark: SparkSession, documents: DataFrame, *, settings: MixSettings, origin: str) -> DataFrame:
+    """A part's documents, as cut_into_bins takes them: in an order drawn by hash, with the tokens of all repeats."""
     of_selection = origin == "selected"
     values: dict[str, Any] = {
         "repeats": settings.repeats if of_selection else 1,
@@ -82,14 +84,15 @@ def draw(spark: SparkSession, settings: MixSettings, origin: str, documents: Dat
 def summary(
     spark: SparkSession,
     namespace: Namespace,
+    *,
     mixture_id: str,
     drawn: dict[str, DataFrame],
     targets: dict[str, dict[str, int]],
 ) -> list[dict[str, Any]]:
-    """What the mix holds of each part and domain, from the rows that were written, beside what there was of it."""
+    """For each part and domain, what the mix holds, from the rows that were written, and what there was to take."""
     from pyspark.sql import functions as F
 
-    there = [
+    rows = [
         (origin, row["domain"], row["documents"], row["tokens"], targets[origin][row["domain"]])
         for origin, documents in drawn.items()
         for row in documents.groupBy("domain")
@@ -97,7 +100,7 @@ def summary(
         .collect()
     ]
     available = spark.createDataFrame(
-        there,
+        rows,
         "origin string, domain string, available_documents bigint, available_tokens bigint, target_tokens bigint",
     )
     taken = namespace.read(spark, mixture.TABLE).filter(F.col("mixture_id") == mixture_id)

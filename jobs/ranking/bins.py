@@ -111,12 +111,12 @@ def cut_into_bins(spark: SparkSession, documents: DataFrame, rows_per_bin: int |
     num_documents = documents.count()
     if rows_per_bin is None:
         rows_per_bin = min(LARGEST_BIN, max(SMALLEST_BIN, num_documents // NUM_BINS))
-    edges = _choose_edges(spark, documents, rows_per_bin, num_documents * SMALL_DOMAIN)
+    edges = _choose_edges(spark, documents, rows_per_bin=rows_per_bin, small_domain=num_documents * SMALL_DOMAIN)
     sizes = run_statement(spark, "ranking/bin_sizes", binned=with_bins(spark, documents, edges)).collect()
     return Bins(documents, edges, {domain: list(_in_domain(of_domain)) for domain, of_domain in _by_domain(sizes)})
 
 
-def _choose_edges(spark: SparkSession, documents: DataFrame, rows_per_bin: int, small_domain: float) -> BinEdges:
+def _choose_edges(spark: SparkSession, documents: DataFrame, *, rows_per_bin: int, small_domain: float) -> BinEdges:
     """Edges from a sample, in which domains have about their shares; domains of few documents are not divided."""
     import pyarrow as pa
 

@@ -45,7 +45,7 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
     scorer_id = choose_scorer(spark, namespace, settings.scorer_id)
     require_scored(all_scores, scorer_id)
     source = settings.document_table()
-    current, _ = current_scores(spark, namespace, scorer_id, source)
+    current, _ = current_scores(spark, namespace, scorer_id=scorer_id, source=source)
     documents = scored_documents(current).withColumn("order_value", F.col("influence_score"))
     with enough_tasks(spark, all_scores.count()), persisted(documents) as documents:
         if documents.isEmpty():
@@ -53,13 +53,15 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
         namespace.create(spark, rankings.TABLE)
         method = choose_method(documents) if settings.method == "auto" else settings.method
         rows = ranked(spark, documents, method).withColumn("scorer_id", F.lit(scorer_id))
-        namespace.replace(rows.select(*rankings.TABLE.schema.names), rankings.TABLE, "scorer_id", scorer_id)
+        namespace.replace(
+            rows.select(*rankings.TABLE.schema.names), rankings.TABLE, column="scorer_id", value=scorer_id
+        )
     written = namespace.read(spark, rankings.TABLE)
     summary = run_statement(spark, "ranking/ranking_summary", {"scorer_id": scorer_id}, rankings=written)
-    _report(settings, scorer_id, method, [row.asDict() for row in summary.collect()])
+    _report(settings, scorer_id, method=method, domains=[row.asDict() for row in summary.collect()])
 
 
-def _report(settings: RankSettings, scorer_id: str, method: str, domains: list[dict[str, object]]) -> None:
+def _report(settings: RankSettings, scorer_id: str, *, method: str, domains: list[dict[str, object]]) -> None:
     from jobs.terminal.display import printable
 
     if settings.json_output:
