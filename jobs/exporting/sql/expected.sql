@@ -1,4 +1,4 @@
--- One row for each part and domain of a mix: what its shards must hold, without a look at any text.
+-- One row per part and domain of a mix: what its shards must hold, from the mix alone, without reading any text.
 with mixture as (select * from {mixture}),
 copies as (
     select
