@@ -1,5 +1,5 @@
 -- One row per document: its cluster, named by the smallest doc_id in it.
--- clusters: node, the representative of equal texts, and lower, the smallest of the near-duplicates that it belongs to.
+-- clusters: node, the representative of equal texts, and lower, the smallest of the near-duplicates in its cluster.
 with groups as (select * from {groups}),
 clusters as (select * from {clusters}),
 clustered as (

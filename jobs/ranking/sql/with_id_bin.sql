@@ -1,6 +1,6 @@
--- Documents of equal values that would fill several bins are divided by their ids as well. doc_ids: the ids at which the
--- bins of a value end, rising, as bytes. id_bin: how many of them are smaller than the document's own id, by a binary
--- search in steps that are falling powers of two.
+-- Documents of equal values that would fill several bins are divided by their ids as well. doc_ids: the ids at which
+-- the bins of a value end, rising, as bytes. id_bin: how many of them are smaller than the document's own id, by a
+-- binary search in steps that are falling powers of two.
 with binned as (select * from {binned}),
 equals as (select * from {equals}),
 with_ids as (
