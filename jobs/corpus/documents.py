@@ -40,8 +40,8 @@ def read_at_newest_version(
     if source.table is None:
         table, version = namespace.read_at_newest_version(spark, corpus.TABLE)
     else:
-        found, version = find_at_newest_version(spark, source_name(namespace, source))
-        table = _existing(found, source)
+        table_or_none, version = find_at_newest_version(spark, source_name(namespace, source))
+        table = _existing(table_or_none, source)
     return _checked_documents(table, source), version
 
 

@@ -156,11 +156,11 @@ def _choose_mix(namespace: Namespace, known: list[Row], mixture_id: str | None) 
 
 
 def _require_agreement(mixture_id: str, parts: list[Row], promised: dict[tuple[str, str], Row]) -> None:
-    found = {(row["origin"], row["domain"]): (row["num_documents"], row["num_tokens"]) for row in parts}
-    for key in sorted(found.keys() | promised.keys()):
+    held = {(row["origin"], row["domain"]): (row["num_documents"], row["num_tokens"]) for row in parts}
+    for key in sorted(held.keys() | promised.keys()):
         row = promised.get(key)
         said = (row["num_documents"], row["num_tokens"]) if row else (0, 0)
-        got = found.get(key, (0, 0))
+        got = held.get(key, (0, 0))
         if said != got:
             raise ValueError(
                 f"mix {mixture_id} is not whole: of {key[0]} {printable(key[1], 60)}, mixture holds {got[0]:,} "

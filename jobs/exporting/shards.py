@@ -1,4 +1,4 @@
-"""The shards of an export: written by Spark in shuffled order, then read back and compared with the mix."""
+"""The shards of an export: written by Spark in a shuffled order, then read back and compared with the mix."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ SCHEMA = StructType(
         StructField("text", StringType()),
     ]
 )
-# How content_hash is made from those columns, for whoever wants to check it.
+# How content_hash is made from those columns, for readers who want to check it.
 CONTENT_HASH = (
     "lpad(lower(hex(bit_xor(xxhash64(doc_id, domain, origin, int(copy), bigint(num_tokens), sha2(text, 256))))), "
     "16, '0') in Spark SQL"
 )
-# The format as Spark reads it.
+# From --format to Spark's name of it.
 FORMATS = {"parquet": "parquet", "jsonl": "json"}
-# Files are numbered with five digits: beyond, their names would not be in the order of their rows.
+# File names have five digits: with more shards, the order of names would not be the order of rows.
 MAX_SHARDS = 100_000
 
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What the shards hold, as manifest.json lists it: by shard, in order, and by part and domain."""
+    """What the shards hold, as manifest.json lists it: per shard, in order, and per part and domain."""
 
     shards: list[dict[str, Any]]
     parts: list[dict[str, Any]]
@@ -54,7 +54,7 @@ class ShardSummary:
 
 
 def num_shards(num_bytes: int, shard_bytes: int) -> int:
-    """Shards of about shard_bytes for so many bytes of text; ValueError where they would be too many."""
+    """How many shards of about shard_bytes the text fills; ValueError where there would be too many."""
     count = max(1, math.ceil(num_bytes / shard_bytes))
     if count > MAX_SHARDS:
         least = math.ceil(num_bytes / MAX_SHARDS)
@@ -68,9 +68,9 @@ def num_shards(num_bytes: int, shard_bytes: int) -> int:
 def write_shards(
     mix: Mix, documents: DataFrame, folder: ExportFolder, *, file_format: str, count: int, seed: int
 ) -> None:
-    """Write the copies of the mix's documents as count shards, sorted by a hash through all of them.
+    """Write the copies of the mix's documents as count shards, in the order of a hash across all of them.
 
-    Where one shard ends and the next begins may differ from run to run, since Spark samples; the order does not.
+    The order is the same in each run. Where one shard ends and the next begins may differ, since Spark samples.
     """
     order = ["shuffle_key", "origin", "doc_id", "copy"]
     with spark_reasons(f"the shards could not be written to {folder.data}"):
@@ -81,17 +81,17 @@ def write_shards(
         if file_format == "jsonl":
             write_lines(shuffled, folder)
         else:
-            # Spark shows a file under its name only when it is whole, whatever becomes of the job.
+            # Spark gives a file its final name only when it is complete, even if the job fails.
             writer = shuffled.write.format("parquet").mode("error").option("compression", "zstd")
             writer.option("maxRecordsPerFile", 0).save(folder.data)
 
 
 def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> ShardSummary:
-    """What the shards hold, from a second look at all of them.
+    """What the shards hold, by reading all of them again.
 
     Raises ValueError where Spark and PyArrow do not see the same files.
     """
-    # A text may be longer than what Jackson takes for an attack.
+    # A text may be longer than Jackson allows by default.
     options = {"mode": "FAILFAST", "maxStringLen": str(2**31 - 1)} if file_format == "jsonl" else {}
     with spark_reasons(f"the shards could not be read back from {folder.data}"):
         reader = spark.read.format(FORMATS[file_format]).schema(SCHEMA).options(**options)
@@ -120,7 +120,7 @@ def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> Sh
 
 
 def require_complete(mix: Mix, num_bytes: int, summary: ShardSummary) -> None:
-    """Raise ValueError unless the shards hold what the mix does, document by document, and as many bytes of text."""
+    """Raise ValueError unless the shards hold exactly the mix's documents, and as many bytes of text."""
     expected = {
         (row["origin"], row["domain"]): (
             row["num_documents"],
@@ -130,13 +130,13 @@ def require_complete(mix: Mix, num_bytes: int, summary: ShardSummary) -> None:
         )
         for row in mix.parts
     }
-    found = {
+    held = {
         (part["origin"], part["domain"]): (part["documents"], part["rows"], part["tokens"], part["content_hash"])
         for part in summary.parts
     }
     nothing = (0, 0, 0, hex_of(0))
-    for key in sorted(expected.keys() | found.keys()):
-        want, got = expected.get(key, nothing), found.get(key, nothing)
+    for key in sorted(expected.keys() | held.keys()):
+        want, got = expected.get(key, nothing), held.get(key, nothing)
         if want != got:
             other = ", and other texts or ids than those" if want[:3] == got[:3] else ""
             raise ValueError(
@@ -152,7 +152,7 @@ def require_complete(mix: Mix, num_bytes: int, summary: ShardSummary) -> None:
 
 
 def hex_of(content_hash: int) -> str:
-    """The 64 bits of the hash as 16 digits: as a number, it would be rounded by many readers of JSON."""
+    """The 64 bits of the hash as 16 hexadecimal digits: many readers of JSON would round a number."""
     return f"{content_hash & (2**64 - 1):016x}"
 
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class ExportSettings(DocumentSettings):
-    """Write a training mix with its texts as shuffled shards, for what trains models and knows no Delta.
+    """Write a training mix with its texts as shuffled shards of files, for training programs that do not read Delta.
 
-    Each document is there as often as the mix repeats it. The folder gets data/, manifest.json and README.md; until
-    all of it is written and read back, it holds _INCOMPLETE.json, and the next export into it starts anew.
+    Each document is there as often as the mix repeats it. The folder gets data/, manifest.json and README.md. Until all
+    of it is written and read back, it also holds _INCOMPLETE.json, and the next export into it starts anew.
     """
 
     out: str = Field(
@@ -37,21 +37,21 @@ class ExportSettings(DocumentSettings):
     staging: str | None = Field(
         None,
         min_length=1,
-        description="folder, of this machine and of Spark's, in which an export to a hub is made before it is "
-        "uploaded; it stays. Without it, a temporary one",
+        description="folder, on this machine and visible to Spark, in which an export to a hub is made before it is "
+        "uploaded; it is kept. By default, a temporary one",
     )
-    overwrite: bool = Field(False, description="take the place of the export that the dataset of a hub holds")
+    overwrite: bool = Field(False, description="replace the export that the dataset of a hub holds")
     mixture_id: str | None = Field(None, description="which mix to write; needed where there are several")
     format: Literal["parquet", "jsonl"] = Field("parquet", description="Parquet or lines of JSON, both with zstd")
-    shard_bytes: int = Field(256_000_000, ge=1, description="about how many bytes of text to a shard, uncompressed")
-    seed: int = Field(0, ge=0, lt=2**63, description="of the shuffled order")
+    shard_bytes: int = Field(256_000_000, ge=1, description="about how many bytes of text per shard, uncompressed")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the shuffled order")
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
 
     @model_validator(mode="after")
     def _of_a_hub(self) -> ExportSettings:
         if parse_hub_input(self.out) is None and (self.staging or self.overwrite):
             flag = "--staging" if self.staging else "--overwrite"
-            raise ValueError(f"{flag} is of an export to a hub, --out hf://datasets/OWNER/NAME; leave it out")
+            raise ValueError(f"{flag} is only for an export to a hub, --out hf://datasets/OWNER/NAME; leave it out")
         return self
 
 
@@ -144,7 +144,7 @@ def _begin(folder: ExportFolder, out: str, about: dict[str, Any]) -> None:
 
 
 def _contents(mix: Mix, summary: ShardSummary) -> dict[str, Any]:
-    """What the manifest says of the rows."""
+    """The manifest's entries about the rows."""
     from jobs.exporting.shards import CONTENT_HASH, SCHEMA
 
     return {

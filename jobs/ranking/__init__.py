@@ -1,4 +1,4 @@
-"""Documents in order within their domains. Stage rank; also what select and mix cut by.
+"""Documents in order within their domains. Stage rank; select and mix use its bins and cut-offs, too.
 
 stage.py                  stage: rank within domains
 places.py                 ranks within domains, by a window or in bins

@@ -65,8 +65,8 @@ def _report(settings: RankSettings, scorer_id: str, *, method: str, domains: lis
     from jobs.terminal.display import printable
 
     if settings.json_output:
-        found = {"scorer_id": scorer_id, "namespace": settings.namespace, "method": method, "domains": domains}
-        print(json.dumps(found))
+        result = {"scorer_id": scorer_id, "namespace": settings.namespace, "method": method, "domains": domains}
+        print(json.dumps(result))
         return
     for row in domains:
         domain, best, worst = (printable(str(row[name]), 60) for name in ("domain", "best_doc_id", "worst_doc_id"))

@@ -177,5 +177,5 @@ def test_a_temporary_folder_stays_only_where_it_holds_a_finished_export(hub: Sma
 
 def test_flags_of_a_hub_are_refused_for_a_folder() -> None:
     for flags in (["--overwrite"], ["--staging", "x"]):
-        with pytest.raises(ValueError, match=f"{flags[0]} is of an export to a hub"):
+        with pytest.raises(ValueError, match=f"{flags[0]} is only for an export to a hub"):
             load_settings(ExportSettings, ["--out", "./x", *flags], "export")

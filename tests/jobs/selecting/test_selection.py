@@ -244,7 +244,7 @@ def test_a_dry_run_says_what_would_be_selected_and_writes_nothing(
         (["--fraction", "0"], "--fraction is '?0'?, but must be greater than 0"),
         (["--fraction", "1.5"], "--fraction is '?1.5'?, but must be less than or equal to 1"),
         (["--domain", "code=2"], r"--domain code=2.0 must be above 0 and at most 1"),
-        (["--fraction", "0.2", "--tokens", "5"], "--fraction and --tokens are rules of which one only can hold"),
+        (["--fraction", "0.2", "--tokens", "5"], "--fraction and --tokens are rules, and only one may be given"),
         (["--tokens", "10", "--domain", "code=11"], "gives 11 tokens to code, more than the 10 of --tokens"),
         (["--tokens", "73e9", "--domain", "code=0.3"], "code=0.3 must be a number of tokens, as --tokens is: 0, or 1"),
         (
