@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.spark.spark_errors import spark_reasons
 from jobs.spark.table_names import find_table
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def read_at_version(spark: SparkSession, identifier: str) -> tuple[DataFrame, in
 
 def find_at_newest_version(spark: SparkSession, identifier: str) -> tuple[DataFrame | None, int | None]:
     """find_table, at the table's newest version, and that version, if it has one."""
-    version = newest_version(spark, identifier)
-    # Without one it may be a view, or of another format, or missing.
-    table = find_table(spark, identifier) if version is None else read_version(spark, identifier, version)
+    with spark_reasons(f"table {identifier} cannot be read"):
+        version = newest_version(spark, identifier)
+        # Without one it may be a view, or of another format, or missing.
+        table = find_table(spark, identifier) if version is None else read_version(spark, identifier, version)
     return table, version
