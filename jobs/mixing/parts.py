@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.corpus.choices import only_or_named
 from jobs.corpus.scored import current_scores, scored_documents
-from jobs.ranking.places import choose_method, ranked
+from jobs.ranking.ranks import choose_method, ranked
 from jobs.spark.statements import run_statement
 from schemas import mixture, selection_runs, selections
 

@@ -1,7 +1,7 @@
 """Documents in order within their domains. Stage rank; select and mix use its bins and cut-offs, too.
 
 stage.py                  stage: rank within domains
-places.py                 ranks within domains, by a window or in bins
+ranks.py                  ranks within domains, by a window or in bins
 columns.py                which columns ranks come from, and how the others travel with them
 bins.py                   large domains in bins that follow each other in order
 cutoffs.py                the best documents of each domain up to a limit, without ranking the rest

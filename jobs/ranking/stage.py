@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from jobs.ranking.places import Method
+from jobs.ranking.ranks import Method
 from jobs.settings.documents import DocumentSettings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
     from pyspark.sql import functions as F
 
     from jobs.corpus.scored import choose_scorer, current_scores, no_live_score, require_scored, scored_documents
-    from jobs.ranking.places import choose_method, enough_tasks, ranked
+    from jobs.ranking.ranks import choose_method, enough_tasks, ranked
     from jobs.spark.caching import persisted
     from jobs.spark.namespace import Namespace
     from jobs.spark.statements import run_statement

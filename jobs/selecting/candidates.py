@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from jobs.corpus.scored import scored_documents
-from jobs.ranking.places import choose_method, ranked
+from jobs.ranking.ranks import choose_method, ranked
 from jobs.spark.caching import persisted
 from jobs.spark.statements import run_statement
 from jobs.terminal.display import examples

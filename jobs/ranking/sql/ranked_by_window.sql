@@ -1,4 +1,4 @@
--- Each document's place in its domain, the highest order_value first, ties by doc_id.
+-- Each document's rank in its domain, the highest order_value first, ties by doc_id.
 -- One window over the whole domain: plain to read, but a single task sorts all of a domain. For large ones there is
 -- ranked_in_bins.sql, which gives the same rows.
 with documents as (select * from {documents})

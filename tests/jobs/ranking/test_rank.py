@@ -14,7 +14,7 @@ from pyspark.testing import assertDataFrameEqual
 from jobs import rank
 from jobs.corpus.scored import scored_documents
 from jobs.rank import RankSettings
-from jobs.ranking import places as ranking
+from jobs.ranking import ranks as ranking
 from jobs.spark.namespace import Namespace
 from jobs.spark.statements import run_statement
 from schemas import corpus, rankings, scores

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.ranking.bins import cut_into_bins, with_bins
-from jobs.ranking.places import JOINED_BYTES, PARTITIONS, choose_method, enough_tasks, ranked
+from jobs.ranking.ranks import JOINED_BYTES, PARTITIONS, choose_method, enough_tasks, ranked
 from tests.jobs.ranking.ranking_cases import ROWS, SCHEMA, Row, documents_of
 
 
@@ -129,7 +129,7 @@ def test_windows_are_for_small_domains_and_bins_for_large_ones(
     spark: SparkSession, many: DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert choose_method(many) == "window"
-    monkeypatch.setattr("jobs.ranking.places.SMALL_DOMAIN", 15_999)
+    monkeypatch.setattr("jobs.ranking.ranks.SMALL_DOMAIN", 15_999)
     assert choose_method(many) == "bins"
     assert choose_method(many.filter("domain <> 'large'")) == "window"
 
@@ -140,7 +140,7 @@ def test_large_tables_get_more_tasks_inside_the_block_and_the_session_its_own_se
     def settings_now() -> list[str | None]:
         return [spark.conf.get(key, None) for key in (JOINED_BYTES, *PARTITIONS)]
 
-    monkeypatch.setattr("jobs.ranking.places.ROWS_PER_TASK", 10)
+    monkeypatch.setattr("jobs.ranking.ranks.ROWS_PER_TASK", 10)
     before = settings_now()
     with enough_tasks(spark, 70):
         assert settings_now() == ["3m", "7", None]
