@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyspark.sql.types import StructType
-
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
@@ -22,6 +20,8 @@ def pack(documents: DataFrame) -> DataFrame:
 
 def unpack(rows: DataFrame) -> DataFrame:
     """The rows with each carried column by itself again, before those that were added since."""
+    from pyspark.sql.types import StructType
+
     added = [name for name in rows.columns if name not in (*RANKED_BY, "carried")]
     carried = rows.schema["carried"].dataType
     assert isinstance(carried, StructType)
