@@ -24,7 +24,7 @@ def source_name(namespace: Namespace, source: DocumentTable) -> str:
 def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentTable) -> DataFrame:
     """One row per document: doc_id, domain, text, text_sha256 (hex; a null text counts as empty), num_bytes.
 
-    Raises ValueError when there is no such table, and when it lacks a column (naming those it has).
+    Raises ValueError when there is no such table, and when it does not have a column (naming those it has).
     """
     if source.table is None:
         table = namespace.read(spark, corpus.TABLE)
@@ -77,7 +77,7 @@ def documents_of(table: DataFrame, source: DocumentTable) -> DataFrame:
 
 
 def check_ids(documents: DataFrame) -> None:
-    """Raise ValueError when a doc_id is null or names several rows: their scores could not be told apart."""
+    """Raise ValueError when a doc_id is null or is in several rows: nobody could say whose their scores are."""
     wrong = (
         documents.groupBy("doc_id")
         .count()

@@ -9,7 +9,7 @@ folder.py         the folder, local or remote, and how an unfinished one is mark
 card.py           the data card, with hostile names escaped
 card.md.jinja     its template
 sql/mixtures.sql  the mixes that there are
-sql/compared.sql  the documents of a mix beside the texts that there are now
+sql/compared.sql  the documents of a mix compared with the texts that there are now
 sql/rows.sql      each copy with its text and the key of the shuffled order
 sql/expected.sql  what the shards must hold
 sql/written.sql   what they hold

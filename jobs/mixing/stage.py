@@ -64,7 +64,7 @@ def _about(settings: MixSettings, selection: dict[str, str], versions: dict[str,
     from schemas import selections
     from schemas.identity import identity
 
-    # The identity has the selection beside them, whether it was named or is the only one.
+    # The selection is part of the identity by itself, whether it was named or is the only one.
     asked = json.dumps(
         settings.model_dump(exclude={"namespace", "config", "json_output", "selection_id"}), sort_keys=True
     )

@@ -31,7 +31,7 @@ class SqlSettings(StageSettings):
 
     query: CliPositionalArg[str] = Field(description="one Spark SQL statement, in quotes")
     limit: int | None = Field(None, ge=1, description=f"rows to show; {ROWS_SHOWN} unless given, and all with --json")
-    json_output: bool = Field(False, alias="json", description="print each row as one JSON object a line")
+    json_output: bool = Field(False, alias="json", description="print one JSON object per row, each on its line")
 
 
 def run(settings: SqlSettings, spark: SparkSession) -> None:

@@ -1,4 +1,4 @@
-"""Ranks by one window a domain and by many bins: both are the plain definition's, to the row."""
+"""Ranks by one window per domain and by many bins: both equal the plain definition, row by row."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_no_bin_holds_a_large_part_of_a_domain_whatever_its_scores(spark: SparkS
 
 
 def test_many_small_domains_are_a_bin_each(spark: SparkSession) -> None:
-    """Cut like a large one, they would have as many bins as documents, and the driver reads a row a bin."""
+    """Divided like a large one, they would have as many bins as documents, and the driver reads one row per bin."""
     documents = spark.range(2000).selectExpr(
         "cast(id as string) as doc_id",
         "concat('host ', id % 200) as domain",
