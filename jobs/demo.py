@@ -1,4 +1,4 @@
-"""The whole main path on a small real corpus and model, and what it found, on a laptop in minutes."""
+"""The main path, from texts to ranks, on a small real corpus and model: on a laptop, in minutes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from jobs.terminal.display import plain_table, printable
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Chosen for two cores in float32, where the job scores about 250 document tokens a second, both losses: 150
-# documents of up to 1,200 characters are about 40,000 tokens. The paper has 800 probes of 4,096 tokens.
+# Chosen for two cores, which score about 250 document tokens per second in float32, both losses: 150 documents of up to
+# 1,200 characters are about 40,000 tokens. The paper has 800 probes of 4,096 tokens.
 MAX_CHARS = 1200
 NUM_PROBES = 16
 PROBE_TOKENS = 900
 WINDOW = 4096
 NUM_SHOWN = 2
 
-# Of one scorer: scores of different ones, which another --model makes, do not compare.
+# All ask for one scorer: scores of different ones, which another --model makes, do not compare.
 QUERIES = (
     "SELECT domain, count(*) AS documents, round(avg(influence_score), 3) AS mean_score, sum(num_tokens) AS tokens "
     "FROM rankings WHERE scorer_id = '{scorer_id}' GROUP BY domain ORDER BY mean_score DESC",
@@ -51,49 +51,62 @@ class DemoSettings(StageSettings):
 
 
 def run(settings: DemoSettings, spark: SparkSession) -> None:
-    """Every stage after the other; what is done already is left alone, so that a second run takes seconds."""
-    from udfs.checkpoint import resolve_checkpoint
-
+    """Run one stage after the other; they skip what is done already, so that a second run takes seconds."""
     started = time.monotonic()
-    where, model = os.path.expanduser(settings.namespace), settings.model or demo_model_path()
+    namespace, model = os.path.expanduser(settings.namespace), settings.model or demo_model_path()
     step(1, "Gather a corpus from what this machine has")
-    file = demo_corpus.gather_demo_corpus(Path(where), MAX_CHARS, settings.per_domain)
+    gather_and_ingest(spark, namespace, settings.per_domain)
+    step(2, f"Make {NUM_PROBES} look-up probes of {PROBE_TOKENS} tokens")
+    probes.run(
+        probes.ProbesSettings(namespace=namespace, model=model, num_probes=NUM_PROBES, probe_tokens=PROBE_TOKENS), spark
+    )
+    step(3, "Detect the heads that retrieve")
+    detect_heads.run(
+        detect_heads.DetectHeadsSettings(
+            namespace=namespace,
+            model=model,
+            heads_file=str(Path(namespace) / "heads.txt"),
+            allow_implausible_model=settings.allow_implausible_model,
+        ),
+        spark,
+    )
+    step(4, "Score every document, with those heads and without them")
+    scorer_id = score_documents(spark, namespace, model=model, allow_implausible_model=settings.allow_implausible_model)
+    step(5, "Rank within domains")
+    rank.run(rank.RankSettings(namespace=namespace, scorer_id=scorer_id), spark)
+    show_findings(spark, Namespace.parse(namespace), scorer_id)
+    show_next_steps(namespace, scorer_id)
+    print(f"\nDone in {time.monotonic() - started:,.0f} s.")
+
+
+def gather_and_ingest(spark: SparkSession, namespace: str, per_domain: int) -> None:
+    """Gather texts into a file of the namespace's folder, and ingest it."""
+    file = demo_corpus.gather_demo_corpus(Path(namespace), MAX_CHARS, per_domain)
     documents = ingest.IngestSettings(
-        namespace=where,
+        namespace=namespace,
         input=str(file),
         domain_column="domain",
         doc_id_column="doc_id",
         source_column="source",
-        # Another version of a package brings another text under the same name.
+        # Another version of a package has another text under the same name.
         on_conflict="update",
     )
     ingest.run(documents, spark)
-    step(2, f"Make {NUM_PROBES} look-up probes of {PROBE_TOKENS} tokens")
-    made = probes.ProbesSettings(namespace=where, model=model, num_probes=NUM_PROBES, probe_tokens=PROBE_TOKENS)
-    probes.run(made, spark)
-    step(3, "Detect the heads that retrieve")
-    heads_file = str(Path(where) / "heads.txt")
-    allow = settings.allow_implausible_model
-    detected = detect_heads.DetectHeadsSettings(
-        namespace=where, model=model, heads_file=heads_file, allow_implausible_model=allow
-    )
-    detect_heads.run(detected, spark)
-    step(4, "Score every document, with those heads and without them")
-    window = min(WINDOW, resolve_checkpoint(model).max_positions)
-    settings_of_score = score.ScoreSettings(
-        namespace=where,
+
+
+def score_documents(spark: SparkSession, namespace: str, *, model: str, allow_implausible_model: bool) -> str:
+    """Score the corpus; returns the scorer's id."""
+    from udfs.checkpoint import resolve_checkpoint
+
+    settings = score.ScoreSettings(
+        namespace=namespace,
         model=model,
         dtype="float32",
         mode="reconcile",
-        window=window,
-        allow_implausible_model=allow,
+        window=min(WINDOW, resolve_checkpoint(model).max_positions),
+        allow_implausible_model=allow_implausible_model,
     )
-    scored = score.run(settings_of_score, spark)
-    step(5, "Rank within domains")
-    rank.run(rank.RankSettings(namespace=where, scorer_id=scored["scorer_id"]), spark)
-    show_findings(spark, Namespace.parse(where), scored["scorer_id"])
-    show_next_steps(where, scored["scorer_id"])
-    print(f"\nDone in {time.monotonic() - started:,.0f} s.")
+    return str(score.run(settings, spark)["scorer_id"])
 
 
 def step(number: int, title: str) -> None:
@@ -108,7 +121,7 @@ def show_findings(spark: SparkSession, namespace: Namespace, scorer_id: str) -> 
 
     tables = {"rankings": namespace.read(spark, rankings.TABLE), "documents": namespace.read(spark, corpus.TABLE)}
     values: dict[str, Any] = {"scorer_id": scorer_id, "num_shown": NUM_SHOWN}
-    found = run_statement(spark, "demo_inputs/best_and_worst", values, **tables).collect()
+    documents = run_statement(spark, "demo_inputs/best_and_worst", values, **tables).collect()
     rows = [
         [
             row["domain"],
@@ -118,7 +131,7 @@ def show_findings(spark: SparkSession, namespace: Namespace, scorer_id: str) -> 
             printable(row["source"] or row["doc_id"], 36),
             printable(" ".join((row["beginning"] or "").split()), 48),
         ]
-        for row in found
+        for row in documents
     ]
     print(f"\nThe best and worst {NUM_SHOWN} of each domain (scores of different domains do not compare):\n")
     print(plain_table(["domain", "rank", "score", "tokens", "title", "begins"], rows))
@@ -127,13 +140,13 @@ def show_findings(spark: SparkSession, namespace: Namespace, scorer_id: str) -> 
         print(f"\nScored {row['num_tokens']:,} tokens at {row['tokens_per_second']:,.0f} a second, both losses.")
 
 
-def show_next_steps(where: str, scorer_id: str) -> None:
+def show_next_steps(namespace: str, scorer_id: str) -> None:
     """Print where the tables are, and queries that work when pasted."""
     program = Path(sys.argv[0]) if Path(sys.argv[0]).name == "attention-influence" else Path("attention-influence")
     shown = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
-    print(f"\nThe tables are Delta folders in {Path(where).resolve()}. Queries to try:\n")
+    print(f"\nThe tables are Delta folders in {Path(namespace).resolve()}. Queries to try:\n")
     for query in QUERIES:
-        print(f'{shown} sql --namespace {shlex.quote(where)} "{query.format(scorer_id=scorer_id)}"')
+        print(f'{shown} sql --namespace {shlex.quote(namespace)} "{query.format(scorer_id=scorer_id)}"')
 
 
 if __name__ == "__main__":

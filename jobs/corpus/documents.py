@@ -1,4 +1,4 @@
-"""Documents as every stage sees them, from the namespace's corpus or from any table that a person has."""
+"""Documents as every stage sees them, from the namespace's corpus or from any other table."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from jobs.settings.documents import DocumentTable
 from jobs.spark.namespace import Namespace
 from jobs.spark.table_names import find_table, quote_table_name
+from jobs.spark.time_travel import find_at_newest_version
+from jobs.terminal.display import EXAMPLES, examples
 from schemas import corpus
 from schemas.quoting import quote_name
 
@@ -20,19 +22,36 @@ def source_name(namespace: Namespace, source: DocumentTable) -> str:
 
 
 def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentTable) -> DataFrame:
-    """One row a document: doc_id, domain, text, text_sha256 (hex; a null text counts as empty), num_bytes.
+    """One row per document: doc_id, domain, text, text_sha256 (hex; a null text counts as empty), num_bytes.
 
-    Raises ValueError when there is no such table, and when it lacks a column (naming those it has).
+    Raises ValueError when there is no such table, and when it does not have a column (naming those it has).
     """
     if source.table is None:
         table = namespace.read(spark, corpus.TABLE)
     else:
-        found = find_table(spark, quote_table_name(source.table))
-        if found is None:
-            raise ValueError(
-                f"there is no table {source.table}; --corpus-table names a Delta table, or its path with a /"
-            )
-        table = found
+        table = _existing(find_table(spark, source_name(namespace, source)), source)
+    return _checked_documents(table, source)
+
+
+def read_at_newest_version(
+    spark: SparkSession, namespace: Namespace, source: DocumentTable
+) -> tuple[DataFrame, int | None]:
+    """read_documents, at the table's newest version, whatever is written to it meanwhile, and that version, if any."""
+    if source.table is None:
+        table, version = namespace.read_at_newest_version(spark, corpus.TABLE)
+    else:
+        table_or_none, version = find_at_newest_version(spark, source_name(namespace, source))
+        table = _existing(table_or_none, source)
+    return _checked_documents(table, source), version
+
+
+def _existing(table: DataFrame | None, source: DocumentTable) -> DataFrame:
+    if table is None:
+        raise ValueError(f"there is no table {source.table}; --corpus-table names a Delta table, or its path with a /")
+    return table
+
+
+def _checked_documents(table: DataFrame, source: DocumentTable) -> DataFrame:
     columns = table.columns
     for flag, name in (("doc-id", source.doc_id), ("text", source.text), ("domain", source.domain)):
         if name not in columns:
@@ -41,18 +60,6 @@ def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentTa
                 f"name the one to use with --{flag}-column"
             )
     return documents_of(table, source)
-
-
-def read_at_newest_version(
-    spark: SparkSession, namespace: Namespace, source: DocumentTable
-) -> tuple[DataFrame, int | None]:
-    """read_documents, of the table's newest version whatever is written to it meanwhile, and that version, if any."""
-    from jobs.spark.time_travel import read_at_version
-
-    # Its errors say what is wrong with the table.
-    read_documents(spark, namespace, source)
-    table, version = read_at_version(spark, source_name(namespace, source))
-    return documents_of(table, source), version
 
 
 def documents_of(table: DataFrame, source: DocumentTable) -> DataFrame:
@@ -70,15 +77,25 @@ def documents_of(table: DataFrame, source: DocumentTable) -> DataFrame:
 
 
 def check_ids(documents: DataFrame) -> None:
-    """Raise ValueError when a doc_id is null or names several rows: their scores could not be told apart."""
+    """Raise ValueError when a doc_id is null or is in several rows: nobody could say whose their scores are."""
     wrong = (
-        documents.groupBy("doc_id").count().filter("doc_id is null or count > 1").orderBy("doc_id").limit(4).collect()
+        documents.groupBy("doc_id")
+        .count()
+        .filter("doc_id is null or count > 1")
+        .orderBy("doc_id")
+        .limit(EXAMPLES + 1)
+        .collect()
     )
     if not wrong:
         return
-    shown = ", ".join(f"{row['doc_id']!r} in {row['count']} rows"[:80] for row in wrong[:3])
-    more = " and others" if len(wrong) > 3 else ""
+    shown = examples([f"{row['doc_id']!r} in {row['count']} rows" for row in wrong], width=80)
     raise ValueError(
-        f"each document needs a doc_id of its own, but there is {shown}{more}; "
+        f"each document needs a doc_id of its own, but there is {shown}; "
         "remove the duplicates, or name another column with --doc-id-column"
     )
+
+
+def example_ids(documents: DataFrame) -> str:
+    """The first few doc_ids, as a message shows them."""
+    rows = documents.orderBy("doc_id").limit(EXAMPLES).collect()
+    return examples([row["doc_id"] for row in rows])

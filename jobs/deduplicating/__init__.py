@@ -2,8 +2,8 @@
 
 stage.py                    stage: clusters of equal and nearly equal texts
 near_duplicates.py          pairs of texts that share most of their shingles
-minhash.py                  which texts meet in a bucket, and with what probability
-components.py               which documents hang together over others
+minhash.py                  which texts share a bucket, and with what probability
+components.py               which documents are connected, directly or through others
 sql/signatures.sql          the buckets that a text falls into
 sql/exact.sql               one document for all of the same text
 sql/buckets.sql             each text in its buckets

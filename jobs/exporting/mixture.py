@@ -1,4 +1,4 @@
-"""The mix that is exported: which one, what it should hold, and whether the texts that were scored are still there."""
+"""The mix to export: which one, what its shards must hold, and whether the texts that were scored are still there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from jobs.corpus.choices import only_or_named
+from jobs.corpus.documents import example_ids
 from jobs.terminal.display import printable
 
 if TYPE_CHECKING:
@@ -15,11 +17,10 @@ if TYPE_CHECKING:
     from jobs.spark.namespace import Namespace
     from schemas.contract import TableContract
 
-EXAMPLES = 3
 _OTHER_CORPUS = (
     "bring back the corpus that was scored, or score, select and mix again, with the same --corpus-table each time"
 )
-# State of export_compared.sql to what is wrong with such documents, and what to do.
+# From each state in compared.sql to what is wrong with such documents, and what to do.
 PROBLEMS = {
     "changed": ("have another text now", _OTHER_CORPUS),
     "missing": ("are gone from the corpus", _OTHER_CORPUS),
@@ -36,9 +37,9 @@ PROBLEMS = {
 
 @dataclass(frozen=True)
 class Mix:
-    """A mix: its rows of mixture, what those come to by part and domain, and what mixture_runs says of it.
+    """A mix: its rows of the mixture table, their counts by part and domain, and what mixture_runs says of it.
 
-    about: as the manifest says it; epochs: by origin and domain; versions: of the tables that were read.
+    about: as it goes into the manifest; epochs: by origin and domain; versions: of the tables that were read.
     """
 
     mixture_id: str
@@ -50,23 +51,18 @@ class Mix:
 
 
 def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) -> Mix:
-    """The mix that was named, or the only one; ValueError that lists them where that is not one, or it is empty."""
+    """The mix that was named, or the only one; ValueError, with a list, where there is no such one, or it is empty."""
     from pyspark.sql import functions as F
 
     from jobs.spark.statements import run_statement
-    from jobs.spark.time_travel import read_at_version
     from schemas import mixture, mixture_runs
 
     tables, versions = {}, {}
     for contract in (mixture_runs.TABLE, mixture.TABLE):
-        namespace.read(spark, contract)
-        tables[contract.name], versions[contract.name] = read_at_version(spark, namespace.identifier(contract.name))
+        tables[contract.name], versions[contract.name] = namespace.read_at_newest_version(spark, contract)
     runs = tables[mixture_runs.TABLE.name]
     known = run_statement(spark, "exporting/mixtures", mixture_runs=runs).collect()
-    found = [row for row in known if mixture_id in (None, row["mixture_id"])]
-    if len(found) != 1:
-        raise ValueError(_which(namespace, known, mixture_id))
-    chosen = found[0]
+    chosen = _choose_mix(namespace, known, mixture_id)
     rows = tables[mixture.TABLE.name].where(F.col("mixture_id") == chosen["mixture_id"])
     if not chosen["num_documents"]:
         raise ValueError(
@@ -85,22 +81,22 @@ def find_mix(spark: SparkSession, namespace: Namespace, mixture_id: str | None) 
     parts = run_statement(spark, "exporting/expected", mixture=rows).collect()
     _require_agreement(chosen["mixture_id"], parts, promised)
     epochs = {key: row["epochs"] for key, row in promised.items()}
-    return Mix(chosen["mixture_id"], about, rows, parts, epochs, versions)
+    return Mix(mixture_id=chosen["mixture_id"], about=about, rows=rows, parts=parts, epochs=epochs, versions=versions)
 
 
 def find_selection(spark: SparkSession, namespace: Namespace, mix: Mix) -> dict[str, Any] | None:
-    """How the mix's selection was made, and what it took of each domain; None where the namespace lacks it."""
+    """How the mix's selection was made, and what it took of each domain; None where the namespace does not have it."""
     from schemas import selection_runs
 
-    rows = rows_of(spark, namespace, selection_runs.TABLE, mix)
+    rows = rows_of(spark, namespace, contract=selection_runs.TABLE, mix=mix)
     if not rows:
         return None
-    said_once = {"selection_id", "scorer_id", "settings", "source_versions", "created_at"}
-    domains = [{name: value for name, value in row.asDict().items() if name not in said_once} for row in rows]
+    of_all_domains = {"selection_id", "scorer_id", "settings", "source_versions", "created_at"}
+    domains = [{name: value for name, value in row.asDict().items() if name not in of_all_domains} for row in rows]
     return _how_made(rows[0]) | {"domains": domains}
 
 
-def rows_of(spark: SparkSession, namespace: Namespace, contract: TableContract, mix: Mix) -> list[Row]:
+def rows_of(spark: SparkSession, namespace: Namespace, *, contract: TableContract, mix: Mix) -> list[Row]:
     """The table's rows of this mix's selection or scorer, as far as the namespace still has them."""
     from pyspark.sql import functions as F
 
@@ -112,10 +108,10 @@ def rows_of(spark: SparkSession, namespace: Namespace, contract: TableContract, 
 
 
 def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) -> int:
-    """Bytes of text of the mix, repeats counted; ValueError unless each of its documents has the text it was scored by,
-    in one row, and an id that can be written.
+    """The mix's bytes of text, repeats counted.
 
-    documents: as jobs.documents reads them.
+    documents: as read_documents returns them. Raises ValueError unless each document of the mix is in one row, with the
+    text that was scored and an id that can be written.
     """
     from pyspark.sql import functions as F
 
@@ -133,7 +129,8 @@ def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) ->
     if wrong:
         total = sum(row["num_documents"] for row in states.values())
         problems = ", ".join(
-            f"{states[state]['num_documents']:,} {PROBLEMS[state][0]} (such as {_examples(compared, state)})"
+            f"{states[state]['num_documents']:,} {PROBLEMS[state][0]} "
+            f"(such as {example_ids(compared.where(F.col('state') == state))})"
             for state in wrong
         )
         remedies = "; ".join(dict.fromkeys(PROBLEMS[state][1] for state in wrong))
@@ -143,25 +140,27 @@ def require_scored_texts(spark: SparkSession, mix: Mix, documents: DataFrame) ->
     return int(states["same"]["num_bytes"])
 
 
-def _which(namespace: Namespace, known: list[Row], mixture_id: str | None) -> str:
-    if not known:
-        return f"namespace {namespace} has no mix yet; make one first: attention-influence mix --namespace {namespace}"
-    listed = "".join(
-        f"\n  {row['mixture_id']}  of selection {row['selection_id']}, {row['num_documents']:,} documents, "
-        f"{row['num_tokens']:,} tokens, since {row['created_at']:%Y-%m-%d %H:%M}"
-        for row in known
+def _choose_mix(namespace: Namespace, known: list[Row], mixture_id: str | None) -> Row:
+    return only_or_named(
+        namespace,
+        known,
+        mixture_id,
+        key="mixture_id",
+        missing=f"mix yet; make one first: attention-influence mix --namespace {namespace}",
+        several=f"{len(known)} mixes",
+        describe=lambda row: (
+            f"of selection {row['selection_id']}, {row['num_documents']:,} documents, {row['num_tokens']:,} tokens, "
+            f"since {row['created_at']:%Y-%m-%d %H:%M}"
+        ),
     )
-    if mixture_id is None:
-        return f"namespace {namespace} has {len(known)} mixes; name one with --mixture-id:{listed}"
-    return f"--mixture-id is {mixture_id!r}, but namespace {namespace} has only:{listed}"
 
 
 def _require_agreement(mixture_id: str, parts: list[Row], promised: dict[tuple[str, str], Row]) -> None:
-    found = {(row["origin"], row["domain"]): (row["num_documents"], row["num_tokens"]) for row in parts}
-    for key in sorted(found.keys() | promised.keys()):
+    held = {(row["origin"], row["domain"]): (row["num_documents"], row["num_tokens"]) for row in parts}
+    for key in sorted(held.keys() | promised.keys()):
         row = promised.get(key)
         said = (row["num_documents"], row["num_tokens"]) if row else (0, 0)
-        got = found.get(key, (0, 0))
+        got = held.get(key, (0, 0))
         if said != got:
             raise ValueError(
                 f"mix {mixture_id} is not whole: of {key[0]} {printable(key[1], 60)}, mixture holds {got[0]:,} "
@@ -170,14 +169,9 @@ def _require_agreement(mixture_id: str, parts: list[Row], promised: dict[tuple[s
             )
 
 
-def _examples(compared: DataFrame, state: str) -> str:
-    rows = compared.where(compared["state"] == state).orderBy("doc_id").limit(EXAMPLES).collect()
-    return ", ".join(printable(row["doc_id"], 60) for row in rows)
-
-
 def _how_made(row: Row) -> dict[str, Any]:
     return {
-        # Delta hands back the session's time zone, which these jobs set to UTC, without saying so.
+        # Delta returns times in the session's time zone, which these jobs set to UTC, without naming it.
         "created_at": row["created_at"].astimezone(UTC).isoformat(),
         "settings": _parsed(row["settings"]),
         "source_versions": _parsed(row["source_versions"]),

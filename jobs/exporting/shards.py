@@ -1,4 +1,4 @@
-"""The shards of an export: written by Spark in shuffled order, then read back and compared with the mix."""
+"""The shards of an export: written by Spark in a shuffled order, then read back and compared with the mix."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ SCHEMA = StructType(
         StructField("text", StringType()),
     ]
 )
-# How content_hash is made from those columns, for whoever wants to check it.
+# How content_hash is made from those columns, for readers who want to check it.
 CONTENT_HASH = (
     "lpad(lower(hex(bit_xor(xxhash64(doc_id, domain, origin, int(copy), bigint(num_tokens), sha2(text, 256))))), "
     "16, '0') in Spark SQL"
 )
-# The format as Spark reads it.
+# From --format to Spark's name of it.
 FORMATS = {"parquet": "parquet", "jsonl": "json"}
-# Files are numbered with five digits: beyond, their names would not be in the order of their rows.
+# File names have five digits: with more shards, the order of names would not be the order of rows.
 MAX_SHARDS = 100_000
 
 
 @dataclass(frozen=True)
-class Written:
-    """What the shards hold, as manifest.json lists it: by shard, in order, and by part and domain."""
+class ShardSummary:
+    """What the shards hold, as manifest.json lists it: per shard, in order, and per part and domain."""
 
     shards: list[dict[str, Any]]
     parts: list[dict[str, Any]]
@@ -54,7 +54,7 @@ class Written:
 
 
 def num_shards(num_bytes: int, shard_bytes: int) -> int:
-    """Shards of about shard_bytes for so many bytes of text; ValueError where they would be too many."""
+    """How many shards of about shard_bytes the text fills; ValueError where there would be too many."""
     count = max(1, math.ceil(num_bytes / shard_bytes))
     if count > MAX_SHARDS:
         least = math.ceil(num_bytes / MAX_SHARDS)
@@ -65,31 +65,33 @@ def num_shards(num_bytes: int, shard_bytes: int) -> int:
     return count
 
 
-def write_shards(mix: Mix, documents: DataFrame, folder: ExportFolder, file_format: str, count: int, seed: int) -> None:
-    """Write the copies of the mix's documents as count shards, sorted by a hash through all of them.
+def write_shards(
+    mix: Mix, documents: DataFrame, folder: ExportFolder, *, file_format: str, count: int, seed: int
+) -> None:
+    """Write the copies of the mix's documents as count shards, in the order of a hash across all of them.
 
-    Where one shard ends and the next begins may differ from run to run, since Spark samples; the order does not.
+    The order is the same in each run. Where one shard ends and the next begins may differ, since Spark samples.
     """
-    place = ["shuffle_key", "origin", "doc_id", "copy"]
+    order = ["shuffle_key", "origin", "doc_id", "copy"]
     with spark_reasons(f"the shards could not be written to {folder.data}"):
         rows = run_statement(
-            documents.sparkSession, "export_rows", {"seed": seed}, mixture=mix.rows, documents=documents
+            documents.sparkSession, "exporting/rows", {"seed": seed}, mixture=mix.rows, documents=documents
         )
-        shuffled = rows.repartitionByRange(count, *place).sortWithinPartitions(*place).select(SCHEMA.names)
+        shuffled = rows.repartitionByRange(count, *order).sortWithinPartitions(*order).select(SCHEMA.names)
         if file_format == "jsonl":
             write_lines(shuffled, folder)
         else:
-            # Spark shows a file under its name only when it is whole, whatever becomes of the job.
+            # Spark gives a file its final name only when it is complete, even if the job fails.
             writer = shuffled.write.format("parquet").mode("error").option("compression", "zstd")
             writer.option("maxRecordsPerFile", 0).save(folder.data)
 
 
-def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> Written:
-    """What the shards hold, from a second look at all of them.
+def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> ShardSummary:
+    """What the shards hold, by reading all of them again.
 
     Raises ValueError where Spark and PyArrow do not see the same files.
     """
-    # A text may be longer than what Jackson takes for an attack.
+    # A text may be longer than Jackson allows by default.
     options = {"mode": "FAILFAST", "maxStringLen": str(2**31 - 1)} if file_format == "jsonl" else {}
     with spark_reasons(f"the shards could not be read back from {folder.data}"):
         reader = spark.read.format(FORMATS[file_format]).schema(SCHEMA).options(**options)
@@ -106,7 +108,7 @@ def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> Wr
     content_hash = 0
     for row in by_shard.values():
         content_hash ^= row["content_hash"]
-    return Written(
+    return ShardSummary(
         [_counts(by_shard[name]) | {"file": f"data/{name}", "file_bytes": size} for name, size in sizes.items()],
         [
             {"origin": row["origin"], "domain": row["domain"], "documents": row["num_documents"]} | _counts(row)
@@ -117,8 +119,8 @@ def read_back(spark: SparkSession, folder: ExportFolder, file_format: str) -> Wr
     )
 
 
-def require_complete(mix: Mix, num_bytes: int, written: Written) -> None:
-    """Raise ValueError unless the shards hold what the mix does, document by document, and as many bytes of text."""
+def require_complete(mix: Mix, num_bytes: int, summary: ShardSummary) -> None:
+    """Raise ValueError unless the shards hold exactly the mix's documents, and as many bytes of text."""
     expected = {
         (row["origin"], row["domain"]): (
             row["num_documents"],
@@ -128,13 +130,13 @@ def require_complete(mix: Mix, num_bytes: int, written: Written) -> None:
         )
         for row in mix.parts
     }
-    found = {
+    held = {
         (part["origin"], part["domain"]): (part["documents"], part["rows"], part["tokens"], part["content_hash"])
-        for part in written.parts
+        for part in summary.parts
     }
     nothing = (0, 0, 0, hex_of(0))
-    for key in sorted(expected.keys() | found.keys()):
-        want, got = expected.get(key, nothing), found.get(key, nothing)
+    for key in sorted(expected.keys() | held.keys()):
+        want, got = expected.get(key, nothing), held.get(key, nothing)
         if want != got:
             other = ", and other texts or ids than those" if want[:3] == got[:3] else ""
             raise ValueError(
@@ -142,15 +144,15 @@ def require_complete(mix: Mix, num_bytes: int, written: Written) -> None:
                 f"{got[1]:,} rows with {got[2]:,} tokens, the mix {want[0]:,} in {want[1]:,} with {want[2]:,}{other}; "
                 "a table or the folder was changed meanwhile, and the folder is left marked as incomplete: export again"
             )
-    if written.total("bytes") != num_bytes:
+    if summary.total("bytes") != num_bytes:
         raise ValueError(
-            f"the shards hold {written.total('bytes'):,} bytes of text, the mix {num_bytes:,}; a table was changed "
+            f"the shards hold {summary.total('bytes'):,} bytes of text, the mix {num_bytes:,}; a table was changed "
             "meanwhile, and the folder is left marked as incomplete: export again"
         )
 
 
 def hex_of(content_hash: int) -> str:
-    """The 64 bits of the hash as 16 digits: as a number, it would be rounded by many readers of JSON."""
+    """The 64 bits of the hash as 16 hexadecimal digits: many readers of JSON would round a number."""
     return f"{content_hash & (2**64 - 1):016x}"
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from jobs.ingesting.read_input import Input
     from jobs.spark.namespace import Namespace
 
-EXAMPLES = 5
-
 
 def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     """Add the input's documents to corpus in one commit; print, and return, what was found and done.
@@ -119,31 +117,26 @@ def _require_readable(found: Input, domains: list[Row]) -> None:
 
 
 def _require_ids(settings: IngestSettings, compared: DataFrame, domains: list[Row]) -> None:
+    from jobs.corpus.documents import example_ids
+
     if settings.doc_id_column is None:
         return
     column = settings.doc_id_column
     if without := sum(row["num_without_id"] for row in domains):
         raise ValueError(f"column {column!r} is null or empty in {without:,} documents; nothing was written")
     if repeated := sum(row["num_read"] - row["num_documents"] for row in domains):
-        examples = _examples(compared, "num_rows > 1")
+        examples = example_ids(compared.where("num_rows > 1"))
         raise ValueError(
             f"column {column!r} does not identify documents: {repeated:,} rows repeat the id of another, such as "
             f"{examples}; nothing was written: remove the repeats, or leave --doc-id-column out"
         )
     changed = sum(row["num_other_text"] for row in domains)
     if changed and settings.on_conflict == "fail":
-        examples = _examples(compared, "has_other_text")
+        examples = example_ids(compared.where("has_other_text"))
         raise ValueError(
             f"{changed:,} documents are in corpus with another text, such as {examples}; nothing was written: "
             "take the new texts with --on-conflict update, or ingest them under other ids"
         )
-
-
-def _examples(compared: DataFrame, condition: str) -> str:
-    from jobs.terminal.display import printable
-
-    rows = compared.where(condition).orderBy("doc_id").limit(EXAMPLES).collect()
-    return ", ".join(printable(row["doc_id"], 60) for row in rows)
 
 
 def _write(

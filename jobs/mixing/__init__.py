@@ -5,5 +5,5 @@ settings.py              its settings
 parts.py                 its two parts
 targets.py               how many tokens each part and domain gets
 sql/mix_part.sql         a part of a mix with its repeats, in an order drawn by hash
-sql/mixture_summary.sql  what a mix holds of each part and domain
+sql/mixture_summary.sql  per part and domain, what a mix holds and what there was
 """

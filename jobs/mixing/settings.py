@@ -1,4 +1,4 @@
-"""The settings of mix: the parts, their sizes, and what may not go together."""
+"""The settings of mix: its parts, and their sizes."""
 
 from __future__ import annotations
 
@@ -11,35 +11,39 @@ from jobs.settings.documents import DocumentSettings
 
 
 class MixSettings(DocumentSettings):
-    """Mix a selection with the corpus that it is of: which documents, how often. Their text is not copied.
+    """Mix a selection with the corpus it was selected from: which documents, and how often. Texts are not copied.
 
-    Documents are drawn by a hash of the seed and their id, so that the same settings give the same mix.
+    Documents are drawn by a hash of the seed and their ids, so that the same settings give the same mix.
     """
 
-    selection_id: str | None = Field(None, description="the selection; needed where there are several")
-    selected_share: float = Field(0.7, ge=0, le=1, description="share of the mix's tokens that is of the selection")
+    selection_id: str | None = Field(None, description="which selection to mix; needed where there are several")
+    selected_share: float = Field(
+        0.7, ge=0, le=1, description="share of the mix's tokens that comes from the selection"
+    )
     baseline: Literal["all", "rest"] = Field(
-        "all", description="the other part: of all scored documents, or of those that were not selected"
+        "all", description="what the other part is drawn from: all scored documents, or those that were not selected"
     )
     tokens: FiniteFloat | None = Field(
-        None, ge=1, description="tokens of the mix, such as 80e9; by default all there can be"
+        None, ge=1, description="tokens of the mix, such as 80e9; by default as many as possible"
     )
     repeats: int = Field(
         1,
         ge=1,
         le=1000,
-        description="how often the selected part may hold a document; --baseline all may hold it once more",
+        description="how often a document may be in the selected part; with --baseline all, the other part may have it "
+        "once more",
     )
     repeat_by: Literal["flat", "percentile"] = Field(
         "flat",
-        description="each selected document that often, or the best of its domain that often, the worst once, and "
-        "those between in equal steps",
+        description="flat: repeat each selected document that often; percentile: repeat the best of its domain that "
+        "often, the worst once, and those between in equal steps",
     )
     domain_share: dict[str, FiniteFloat] = Field(
         default_factory=dict,
-        description="a domain's share of each part's tokens, such as code=0.4; the rest go by tokens; may be repeated",
+        description="a domain's share of each part's tokens, such as code=0.4; other domains share the rest in "
+        "proportion to their tokens; may be repeated",
     )
-    seed: int = Field(0, ge=-(2**63), lt=2**63, description="of the hash that draws documents")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, description="seed of the hash that draws documents")
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
 
     @model_validator(mode="after")

@@ -1,19 +1,19 @@
-"""How many tokens each part of a mix, and each domain in it, is to have."""
+"""How many tokens each part of a mix, and each domain in it, gets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
 
-# Tokens of each domain.
+# From each domain to its tokens.
 Tokens = Mapping[str, int]
 
 
 def domain_shares(part: str, tokens: Tokens, wanted: Mapping[str, float]) -> dict[str, Fraction]:
-    """Each domain's share of a part: what was asked for, and the rest by the tokens that the others have.
+    """Each domain's share of a part: the wanted one, or else a part of the rest, in proportion to its tokens.
 
-    ValueError for a share of a domain that the part lacks, and for shares of more than 1 in all, or less where no other
-    is left.
+    Raises ValueError for a share of a domain that the part does not have, and for shares that are more than 1 in all,
+    or less where no other domain is left.
     """
     for domain, share in wanted.items():
         if share and domain not in tokens:
@@ -37,9 +37,10 @@ def part_targets(
     wanted: Mapping[str, float],
     total: int | None,
 ) -> dict[str, dict[str, int]]:
-    """Part to domain to tokens. available: part to domain to its tokens, repeats counted; total None: all there can be.
+    """From each part to its domains' tokens.
 
-    ValueError where a part has too few tokens for the total, naming the most that there can be.
+    available: from each part to its domains' tokens, repeats counted. total: of the mix; None for as many as possible.
+    Raises ValueError where a part has too few tokens for the total, naming the largest possible one.
     """
     for part, tokens in available.items():
         if not tokens:
@@ -60,7 +61,7 @@ def part_targets(
             f"with its repeats, which suffice for a mix of {int(largest):,}; ask for fewer, raise --repeats, or give "
             "the domain a smaller share"
         )
-    # Not rounded: the part that bounds the mix is taken whole.
+    # Not rounded, so that the domain that limits the mix is taken whole.
     asked = largest if total is None else Fraction(total)
     targets: dict[str, dict[str, int]] = {part: {} for part in available}
     for (part, domain), share in shares.items():

@@ -1,5 +1,5 @@
 """Spark SQL over the namespace's tables and views. Stages sql and views.
 
-views.py  stage: views in a schema; sql has them by itself
+views.py  stage: views in a schema; sql has them without it
 sql.py    stage: Spark SQL by bare table names
 """

@@ -1,4 +1,4 @@
-"""SQL: a query over the namespace's tables by their bare names, shown as a table or as JSON lines."""
+"""Stage sql: a query over the namespace's tables by their bare names, shown as a table or as JSON lines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SqlSettings(StageSettings):
 
     query: CliPositionalArg[str] = Field(description="one Spark SQL statement, in quotes")
     limit: int | None = Field(None, ge=1, description=f"rows to show; {ROWS_SHOWN} unless given, and all with --json")
-    json_output: bool = Field(False, alias="json", description="print each row as one JSON object a line")
+    json_output: bool = Field(False, alias="json", description="print one JSON object per row, each on its line")
 
 
 def run(settings: SqlSettings, spark: SparkSession) -> None:
@@ -62,22 +62,22 @@ def run(settings: SqlSettings, spark: SparkSession) -> None:
 
 
 def _register(spark: SparkSession, namespace: Namespace) -> tuple[list[str], list[str]]:
-    """Make each table a temporary view of its own name, and the views of jobs.views.
+    """Make each table, and each view of jobs.corpus.views, a temporary view under its bare name.
 
-    Returns their names, and those of what cannot be read, such as a view of a table that is gone.
+    Returns their names, and the names of what cannot be read, such as a view of a table that is gone.
     """
-    from jobs.querying.views import with_views
+    from jobs.corpus.views import with_views
     from jobs.spark.spark_errors import spark_reasons
 
     names = [name for name in namespace.table_names(spark) if "-" not in name]
     opened = {name: _open(spark, namespace.identifier(name)) for name in names}
     with spark_reasons(f"namespace {namespace} cannot be read"):
         readable = {name: table for name, table in opened.items() if table is not None}
-        found = with_views(spark, namespace, readable, has_corpus="corpus" in opened)
-    for name, table in found.items():
-        # By itself, a name of digits would be a number.
+        queryable = with_views(spark, namespace, readable, has_corpus="corpus" in opened)
+    for name, table in queryable.items():
+        # Unquoted, a name of digits would be a number.
         table.createOrReplaceTempView(quote_name(name))
-    return sorted(found), [name for name in names if name not in found]
+    return sorted(queryable), [name for name in names if name not in queryable]
 
 
 def _open(spark: SparkSession, identifier: str) -> DataFrame | None:
@@ -91,7 +91,7 @@ def _open(spark: SparkSession, identifier: str) -> DataFrame | None:
 
 
 def _print_json_lines(rows: DataFrame) -> None:
-    """By Spark, which knows every type, and a row at a time, since a result may be large."""
+    """Spark makes the JSON, since it knows every type. Rows are fetched one by one, since a result may be large."""
     from pyspark.sql import functions as F
 
     as_json = rows.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("line"))
@@ -128,7 +128,7 @@ def _print_rich(header: list[str], cells: list[list[str]]) -> None:
 
 
 def show(value: Any) -> str:
-    """A cell's value as a person reads it: null, six digits of a fraction, JSON for what is nested."""
+    """A cell's value as a person reads it: null, numbers with six digits, JSON for what is nested."""
     if value is None:
         return "null"
     if isinstance(value, float):
@@ -141,7 +141,7 @@ def show(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Rows as mappings, inside whatever holds them."""
+    """The value with each Row in it as a mapping."""
     if hasattr(value, "asDict"):
         return {key: _plain(item) for key, item in value.asDict().items()}
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Rank: the place of each scored document in its domain, for one scorer."""
+"""Rank: the rank of each scored document in its domain, for one scorer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from jobs.ranking.places import Method
+from jobs.ranking.ranks import Method
 from jobs.settings.documents import DocumentSettings
 
 if TYPE_CHECKING:
@@ -23,18 +23,18 @@ class RankSettings(DocumentSettings):
     scorer_id: str | None = Field(None, description="which scorer's scores to rank; needed where there are several")
     method: Method = Field(
         "auto",
-        description="window: one task sorts a domain; bins: many do, for domains of millions; the same ranks. auto "
-        "chooses by the largest domain",
+        description="window: one task sorts a domain; bins: many tasks do, for domains of millions; both give the same "
+        "ranks. auto chooses by the largest domain",
     )
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
 
 
 def run(settings: RankSettings, spark: SparkSession) -> None:
-    """Write this scorer's rankings in one commit, in the place of its earlier ones, and print what came out."""
+    """Replace this scorer's rankings in one commit, and print what came out."""
     from pyspark.sql import functions as F
 
     from jobs.corpus.scored import choose_scorer, current_scores, no_live_score, require_scored, scored_documents
-    from jobs.ranking.places import choose_method, enough_tasks, ranked
+    from jobs.ranking.ranks import choose_method, enough_tasks, ranked
     from jobs.spark.caching import persisted
     from jobs.spark.namespace import Namespace
     from jobs.spark.statements import run_statement
@@ -42,10 +42,10 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
 
     namespace = Namespace.parse(settings.namespace)
     all_scores = namespace.read(spark, scores.TABLE)
-    scorer_id = choose_scorer(namespace, spark, settings.scorer_id)
+    scorer_id = choose_scorer(spark, namespace, settings.scorer_id)
     require_scored(all_scores, scorer_id)
     source = settings.document_table()
-    current, _ = current_scores(spark, namespace, scorer_id, source)
+    current, _ = current_scores(spark, namespace, scorer_id=scorer_id, source=source)
     documents = scored_documents(current).withColumn("order_value", F.col("influence_score"))
     with enough_tasks(spark, all_scores.count()), persisted(documents) as documents:
         if documents.isEmpty():
@@ -53,18 +53,20 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
         namespace.create(spark, rankings.TABLE)
         method = choose_method(documents) if settings.method == "auto" else settings.method
         rows = ranked(spark, documents, method).withColumn("scorer_id", F.lit(scorer_id))
-        namespace.replace(rows.select(*rankings.TABLE.schema.names), rankings.TABLE, "scorer_id", scorer_id)
+        namespace.replace(
+            rows.select(*rankings.TABLE.schema.names), rankings.TABLE, column="scorer_id", value=scorer_id
+        )
     written = namespace.read(spark, rankings.TABLE)
     summary = run_statement(spark, "ranking/ranking_summary", {"scorer_id": scorer_id}, rankings=written)
-    _report(settings, scorer_id, method, [row.asDict() for row in summary.collect()])
+    _report(settings, scorer_id, method=method, domains=[row.asDict() for row in summary.collect()])
 
 
-def _report(settings: RankSettings, scorer_id: str, method: str, domains: list[dict[str, object]]) -> None:
+def _report(settings: RankSettings, scorer_id: str, *, method: str, domains: list[dict[str, object]]) -> None:
     from jobs.terminal.display import printable
 
     if settings.json_output:
-        found = {"scorer_id": scorer_id, "namespace": settings.namespace, "method": method, "domains": domains}
-        print(json.dumps(found))
+        result = {"scorer_id": scorer_id, "namespace": settings.namespace, "method": method, "domains": domains}
+        print(json.dumps(result))
         return
     for row in domains:
         domain, best, worst = (printable(str(row[name]), 60) for name in ("domain", "best_doc_id", "worst_doc_id"))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jobs.corpus.choices import only_or_named
 from jobs.spark.conflicts import retry_conflicts
 from jobs.spark.namespace import Namespace
 from jobs.spark.worker_errors import worker_errors, worker_failure, workers_fail
@@ -20,7 +21,7 @@ from udfs.paired import SCORING_VERSION
 from udfs.plausible import PlainTextFigures, require_plausible
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row, SparkSession
+    from pyspark.sql import Row, SparkSession
 
     from jobs.settings.scorer import ScorerSettings
     from schemas.contract import TableContract
@@ -142,39 +143,39 @@ def choose_heads(
     if heads_file:
         heads = read_heads_file(heads_file)
     else:
-        mask = _find_mask(namespace.read(spark, head_masks.TABLE), namespace, checkpoint, mask_id)
+        mask = choose_mask(spark, namespace, checkpoint, mask_id)
         heads = [(head["layer"], head["head"]) for head in mask["heads"]]
     check_heads(heads, checkpoint.model_id, checkpoint.num_layers, checkpoint.num_heads)
     return tuple(sorted(heads))
 
 
-def _find_mask(masks: DataFrame, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None) -> Row:
-    is_wanted = masks.mask_id == mask_id if mask_id else masks.model_id == checkpoint.model_id
-    found = masks.filter(is_wanted).orderBy("created_at", "mask_id").collect()
+def choose_mask(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None) -> Row:
+    """The mask that was named, or the only one of the model; ValueError where that is not one, or of another model."""
+    table = namespace.read(spark, head_masks.TABLE)
+    is_wanted = table.mask_id == mask_id if mask_id else table.model_id == checkpoint.model_id
+    masks = table.filter(is_wanted).orderBy("created_at", "mask_id").collect()
     if not mask_id:
-        # One of a file is somebody's experiment, unless there is no other.
-        found = [row for row in found if row["detection_id"]] or found
-    if not found:
-        missing = f"mask {mask_id!r}" if mask_id else f"mask of {checkpoint.model_id}"
-        raise ValueError(
-            f"namespace {namespace} has no {missing}; detect the heads first: "
+        # A mask that came from a file is somebody's experiment, unless there is no other.
+        masks = [row for row in masks if row["detection_id"]] or masks
+    mask = only_or_named(
+        namespace,
+        masks,
+        mask_id or None,
+        key="mask_id",
+        missing=(
+            f"{f'mask {mask_id!r}' if mask_id else f'mask of {checkpoint.model_id}'}; detect the heads first: "
             f"attention-influence detect-heads --namespace {namespace} --model {checkpoint.name}"
-        )
-    if len(found) > 1:
-        listed = "".join(
-            f"\n  {row['mask_id']}  {len(row['heads'])} heads, "
+        ),
+        several=f"several masks of {checkpoint.model_id}",
+        describe=lambda row: (
+            f"{len(row['heads'])} heads, "
             f"{'of a file' if row['top_fraction'] is None else 'the top {:g}'.format(row['top_fraction'])}, "
             f"since {row['created_at']:%Y-%m-%d %H:%M}"
-            for row in found
-        )
-        raise ValueError(
-            f"namespace {namespace} has several masks of {checkpoint.model_id}; name one with --mask-id:{listed}"
-        )
-    if found[0]["model_id"] != checkpoint.model_id:
-        raise ValueError(
-            f"mask {mask_id} is of {found[0]['model_id']}, not of {checkpoint.model_id}; name one of its own"
-        )
-    return found[0]
+        ),
+    )
+    if mask["model_id"] != checkpoint.model_id:
+        raise ValueError(f"mask {mask_id} is of {mask['model_id']}, not of {checkpoint.model_id}; name one of its own")
+    return mask
 
 
 def choose_dtype(spark: SparkSession, asked: str) -> str:

@@ -8,49 +8,49 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from jobs.corpus.scored import scored_documents
-from jobs.ranking.places import choose_method, ranked
+from jobs.ranking.ranks import choose_method, ranked
 from jobs.spark.caching import persisted
 from jobs.spark.statements import run_statement
-from jobs.terminal.display import printable
+from jobs.terminal.display import examples
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
-    from jobs.selecting.joined_tables import Tables
+    from jobs.selecting.joined_tables import JoinedTables
     from jobs.selecting.settings import SelectSettings
 
-ID_WIDTH = 60
-# Domain to without_quality and without_cluster: its scored documents that a joined table lacks; null without one.
-Lacking = dict[str, dict[str, int | None]]
+# From each domain to without_quality and without_cluster: how many of its scored documents are not in the joined table;
+# None where there is no such table.
+Unmatched = dict[str, dict[str, int | None]]
 
 
 @contextmanager
 def find_candidates(
-    spark: SparkSession, tables: Tables, settings: SelectSettings
-) -> Iterator[tuple[DataFrame, Lacking]]:
-    """doc_id, domain, influence_score, num_tokens, text_sha256, quality, cluster_id, order_value of each candidate,
-    and what the joined tables lack.
+    spark: SparkSession, tables: JoinedTables, settings: SelectSettings
+) -> Iterator[tuple[DataFrame, Unmatched]]:
+    """The candidates, and how many documents the joined tables do not have.
 
-    The candidates are kept on disk while the block runs. ValueError for documents that a table has twice, or lacks
-    where --missing is fail; nothing has been written then.
+    Columns: doc_id, domain, influence_score, num_tokens, text_sha256, quality, cluster_id, order_value. The candidates
+    are persisted while the block runs. Raises ValueError, with nothing written, for documents that a table has twice
+    and, where --missing is fail, for those that it does not have.
     """
     with ExitStack() as stack:
-        lacking: Lacking = {}
+        unmatched: Unmatched = {}
         documents = _joined(spark, tables)
         if tables.quality is not None or tables.clusters is not None:
             documents = stack.enter_context(persisted(documents))
-            lacking = _check_joined(
+            unmatched = _check_joined(
                 run_statement(spark, "selecting/joined_checks", documents=documents).collect(), tables, settings
             )
-        documents = _filtered(spark, documents, tables, settings)
+        documents = _filtered(spark, documents, tables=tables, settings=settings)
         if settings.combine:
             documents = _combined(spark, stack.enter_context(persisted(documents)), settings)
         if settings.end == "bottom":
             documents = documents.withColumn("order_value", -documents.order_value)
-        yield stack.enter_context(persisted(documents)), lacking
+        yield stack.enter_context(persisted(documents)), unmatched
 
 
-def _joined(spark: SparkSession, tables: Tables) -> DataFrame:
+def _joined(spark: SparkSession, tables: JoinedTables) -> DataFrame:
     from pyspark.sql import functions as F
 
     documents = scored_documents(tables.scores)
@@ -65,8 +65,10 @@ def _joined(spark: SparkSession, tables: Tables) -> DataFrame:
     return run_statement(spark, "selecting/with_cluster", documents=documents, clusters=tables.clusters)
 
 
-def _filtered(spark: SparkSession, documents: DataFrame, tables: Tables, settings: SelectSettings) -> DataFrame:
-    """Without what is missing, too poor, or no cluster's best; ordered by the influence score."""
+def _filtered(
+    spark: SparkSession, documents: DataFrame, *, tables: JoinedTables, settings: SelectSettings
+) -> DataFrame:
+    """The documents that --missing, --min-quality and the clusters leave, ordered by the influence score."""
     from pyspark.sql import functions as F
 
     if settings.missing == "drop":
@@ -88,18 +90,21 @@ def _combined(spark: SparkSession, documents: DataFrame, settings: SelectSetting
 
     method = choose_method(documents)
     for name in ("influence_score", "quality"):
-        # A quality may be infinite, which bins do not take.
+        # A quality may be infinite, which bins do not accept.
         finite = F.greatest(F.lit(-sys.float_info.max), F.least(F.lit(sys.float_info.max), F.col(name)))
-        places = ranked(spark, documents.withColumn("order_value", finite), method)
-        places = places.withColumnRenamed("percentile", f"{name.removesuffix('_score')}_percentile")
-        documents = places.drop("domain_rank", "domain_size", "cumulative_tokens")
+        ranks = ranked(spark, documents.withColumn("order_value", finite), method)
+        ranks = ranks.withColumnRenamed("percentile", f"{name.removesuffix('_score')}_percentile")
+        documents = ranks.drop("domain_rank", "domain_size", "cumulative_tokens")
     total = sum(settings.combine.values())
     weights = {name: weight / total for name, weight in settings.combine.items()}
     return run_statement(spark, "selecting/combined_value", weights, documents=documents)
 
 
-def _check_joined(domains: list[Row], tables: Tables, settings: SelectSettings) -> Lacking:
-    """What the tables lack, of joined_checks.sql; ValueError where that, or an id that is there twice, is an error."""
+def _check_joined(domains: list[Row], tables: JoinedTables, settings: SelectSettings) -> Unmatched:
+    """How many documents are unmatched, from rows of joined_checks.sql.
+
+    Raises ValueError for an id that is there twice, and for unmatched documents where --missing is fail.
+    """
     joined = []
     if tables.quality is not None:
         joined.append(("quality", "--quality-table", settings.quality_table))
@@ -109,7 +114,7 @@ def _check_joined(domains: list[Row], tables: Tables, settings: SelectSettings) 
         if twice := sum(row[f"twice_in_{name}"] for row in domains):
             raise ValueError(
                 f"{flag} {table} has several rows for {twice} documents, such as "
-                f"{_examples(domains, f'twice_in_{name}')}; it must have one row a document"
+                f"{_examples(domains, f'twice_in_{name}')}; it must have one row per document"
             )
         without = sum(row[f"without_{name}"] for row in domains)
         if settings.missing == "fail" and without:
@@ -127,4 +132,4 @@ def _check_joined(domains: list[Row], tables: Tables, settings: SelectSettings) 
 
 def _examples(domains: list[Row], name: str) -> str:
     firsts, lasts = ([row[f"{end}_{name}"] for row in domains if row[name]] for end in ("first", "last"))
-    return " and ".join(printable(doc_id, ID_WIDTH) for doc_id in dict.fromkeys((min(firsts), max(lasts))))
+    return examples(list(dict.fromkeys((min(firsts), max(lasts)))))

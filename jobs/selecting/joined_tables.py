@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from jobs.corpus.scored import current_scores
 from jobs.settings.stage import nearest
 from jobs.spark.namespace import Namespace
-from jobs.spark.table_names import find_table, quote_table_name
-from jobs.spark.time_travel import read_at_version
+from jobs.spark.table_names import quote_table_name
+from jobs.spark.time_travel import find_at_newest_version
 from schemas.quoting import quote_name
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tables:
-    """Current scores, quality (doc_id, quality), clusters (doc_id, cluster_id), and the Delta versions of all read."""
+class JoinedTables:
+    """Current scores, quality (doc_id, quality) and clusters (doc_id, cluster_id); versions of every table read."""
 
     scores: DataFrame
     quality: DataFrame | None
@@ -28,38 +28,47 @@ class Tables:
     versions: dict[str, int | None]
 
 
-def open_tables(spark: SparkSession, namespace: Namespace, settings: SelectSettings, scorer_id: str) -> Tables:
-    """The tables at their newest versions; ValueError where one is missing, or has no such columns."""
-    found, versions = current_scores(spark, namespace, scorer_id, settings.document_table())
+def open_tables(spark: SparkSession, namespace: Namespace, *, settings: SelectSettings, scorer_id: str) -> JoinedTables:
+    """The tables at their newest versions; ValueError where one is missing, or does not have the named columns."""
+    current, versions = current_scores(spark, namespace, scorer_id=scorer_id, source=settings.document_table())
     quality = clusters = None
     if settings.quality_table:
-        table, versions[settings.quality_table] = _open(spark, namespace, "--quality-table", settings.quality_table)
-        doc_id = _column(table, settings.quality_id_column, "--quality-id-column", settings.quality_table)
-        value = _column(table, settings.quality_column, "--quality-column", settings.quality_table, "number")
+        table, versions[settings.quality_table] = _open(
+            spark, namespace, flag="--quality-table", name=settings.quality_table
+        )
+        doc_id = _column(
+            table, settings.quality_id_column, flag="--quality-id-column", table_name=settings.quality_table
+        )
+        value = _column(
+            table, settings.quality_column, flag="--quality-column", table_name=settings.quality_table, kind="number"
+        )
         quality = table.select(doc_id.alias("doc_id"), value.cast("double").alias("quality"))
     if settings.dedup_table:
-        table, versions[settings.dedup_table] = _open(spark, namespace, "--dedup-table", settings.dedup_table)
-        doc_id = _column(table, settings.dedup_id_column, "--dedup-id-column", settings.dedup_table)
-        cluster = _column(table, settings.cluster_column, "--cluster-column", settings.dedup_table, "any")
+        table, versions[settings.dedup_table] = _open(spark, namespace, flag="--dedup-table", name=settings.dedup_table)
+        doc_id = _column(table, settings.dedup_id_column, flag="--dedup-id-column", table_name=settings.dedup_table)
+        cluster = _column(
+            table, settings.cluster_column, flag="--cluster-column", table_name=settings.dedup_table, kind="any"
+        )
         clusters = table.select(doc_id.alias("doc_id"), cluster.cast("string").alias("cluster_id"))
-    return Tables(found, quality, clusters, versions)
+    return JoinedTables(scores=current, quality=quality, clusters=clusters, versions=versions)
 
 
-def _open(spark: SparkSession, namespace: Namespace, flag: str, name: str) -> tuple[DataFrame, int | None]:
+def _open(spark: SparkSession, namespace: Namespace, *, flag: str, name: str) -> tuple[DataFrame, int | None]:
     """The table of this name in the namespace, or anywhere, and its version."""
     identifier = quote_table_name(name)
     if "." not in name and "/" not in name and namespace.exists(spark, name):
         identifier = namespace.identifier(name)
-    if find_table(spark, identifier) is None:
+    table, version = find_at_newest_version(spark, identifier)
+    if table is None:
         raise ValueError(
             f"{flag} is {name!r}, but there is no such table; name one of the namespace or of a schema, or a Delta "
             "table's path, with a slash in it"
         )
-    return read_at_version(spark, identifier)
+    return table, version
 
 
-def _column(table: DataFrame, name: str, flag: str, table_name: str, kind: str = "id") -> Column:
-    """The table's column of that name; ValueError where there is none, or it is of a type that does not serve."""
+def _column(table: DataFrame, name: str, *, flag: str, table_name: str, kind: str = "id") -> Column:
+    """The table's column of that name; ValueError where there is none, or its type is not one of the kind."""
     from pyspark.sql import functions as F
     from pyspark.sql.types import AtomicType, NumericType, StringType
 

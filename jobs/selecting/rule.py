@@ -1,4 +1,4 @@
-"""A selection's rule as what may be taken of each domain."""
+"""A selection's rule as limits of documents and tokens per domain."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from fractions import Fraction
 from jobs.ranking.cutoffs import Limit
 from jobs.selecting.settings import SelectSettings
 
+# From each domain to its documents and tokens.
 Totals = Mapping[str, tuple[int, int]]
 
 
 def limits(settings: SelectSettings, totals: Totals) -> dict[str, Limit]:
-    """What the rule allows of each domain; totals: domain to its documents and tokens. Not for thresholds.
+    """How much the rule allows of each domain; not for thresholds.
 
-    Shares are of the decimal numbers as they were written: 0.3 of 10 documents are 3.
+    Shares are exact in decimals, as they were written: 0.3 of 10 documents are 3.
     """
     if settings.rule == "fraction":
         return {domain: Limit(max_documents=_share(settings.value(domain), n)) for domain, (n, _) in totals.items()}
@@ -28,7 +29,7 @@ def _share(share: float, of: int) -> int:
 
 
 def _token_budgets(settings: SelectSettings, totals: Totals) -> dict[str, int]:
-    """Each domain's tokens: its own where it has a rule of its own, else a part of the rest, by its tokens."""
+    """Each domain's tokens: those that were set for it, or else a part of the rest, in proportion to what it has."""
     assert settings.tokens is not None
     fixed = {domain: int(tokens) for domain, tokens in settings.domain.items()}
     rest = int(settings.tokens) - sum(fixed.values())

@@ -1,4 +1,4 @@
-"""The settings of select: the rule, the tables to join, and what may not go together."""
+"""The settings of select: the rule, the tables to join, and which settings exclude each other."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ DEFAULT_FRACTION = 0.2
 
 
 class SelectSettings(DocumentSettings):
-    """Select the best documents of each domain by their influence score, beside your dedup and quality tables.
+    """Select the best documents of each domain by their influence score, together with your dedup and quality tables.
 
-    Takes --fraction 0.2 unless another rule is given. Documents are taken from the top of their domain, ties by doc_id,
-    and never more than the rule says. The same settings and tables give the same selection.
+    The rule is --fraction 0.2 unless another is given. Documents are taken from the top of their domain, ties by
+    doc_id, and never more than the rule allows. The same settings and tables give the same selection.
     """
 
-    scorer_id: str | None = Field(None, description="whose scores to go by; needed where there are several scorers")
+    scorer_id: str | None = Field(None, description="whose scores to select by; needed where there are several scorers")
     fraction: float | None = Field(None, gt=0, le=1, description="share of each domain's documents")
     token_fraction: float | None = Field(None, gt=0, le=1, description="share of each domain's tokens")
     tokens: FiniteFloat | None = Field(
-        None, ge=0, description="tokens in all, such as 73e9, divided among domains by the tokens that they have"
+        None, ge=0, description="tokens in total, such as 73e9, divided among domains in proportion to their tokens"
     )
-    threshold: FiniteFloat | None = Field(None, description="lowest influence score to take (highest, from the bottom)")
+    threshold: FiniteFloat | None = Field(
+        None, description="lowest influence score to take; with --end bottom, the highest"
+    )
     domain: dict[str, FiniteFloat] = Field(
         default_factory=dict, description="the rule's value for one domain, such as code=0.3; may be repeated"
     )
     end: Literal["top", "bottom"] = Field("top", description="take the highest scores, or the lowest")
-    dedup_table: str | None = Field(None, description="table of clusters; one document of each is kept")
+    dedup_table: str | None = Field(None, description="table of clusters; one document of each cluster is kept")
     dedup_id_column: str = Field("doc_id", description="its column with the document's id")
-    cluster_column: str = Field("cluster_id", description="its column with the cluster")
+    cluster_column: str = Field("cluster_id", description="its column with the cluster's id")
     prefer: Literal["score", "length", "quality"] = Field("score", description="which document of a cluster to keep")
     quality_table: str | None = Field(None, description="table with a quality value for each document")
     quality_id_column: str = Field("doc_id", description="its column with the document's id")
@@ -43,7 +45,7 @@ class SelectSettings(DocumentSettings):
         description="order by a weighted mean of percentiles in the domain, such as influence=0.7,quality=0.3",
     )
     missing: Literal["keep", "drop", "fail"] = Field(
-        "fail", description="what to do with documents that a joined table lacks"
+        "fail", description="what to do with documents that are not in a joined table"
     )
     dry_run: bool = Field(False, description="print what would be selected, and write nothing")
     json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
@@ -54,13 +56,13 @@ class SelectSettings(DocumentSettings):
         if len(given) > 1:
             flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             raise ValueError(
-                f"{flags} are rules of which one only can hold; leave out all but one, in a --config file too"
+                f"{flags} are rules, and only one may be given; leave out all but one, in a --config file too"
             )
         rule = self.rule
         for domain, value in self.domain.items():
             if rule in ("fraction", "token_fraction") and not 0 < value <= 1:
                 raise ValueError(f"--domain {domain}={value} must be above 0 and at most 1, as --{rule} is")
-            # A share here would be no token at all, and the domain would be gone without a word.
+            # Taken for a share, it would give the domain no token at all, without a word.
             if rule == "tokens" and value != 0 and value < 1:
                 raise ValueError(
                     f"--domain {domain}={value} must be a number of tokens, as --tokens is: 0, or 1 or more"
@@ -102,17 +104,17 @@ class SelectSettings(DocumentSettings):
 
     @property
     def rule(self) -> str:
-        """The name of the one rule that holds."""
+        """The name of the rule that applies."""
         return next((name for name in RULES if getattr(self, name) is not None), "fraction")
 
     @property
     def general_value(self) -> float:
-        """The rule's value where no domain has its own."""
+        """The rule's value for domains without one of their own."""
         given: float | None = getattr(self, self.rule)
         return DEFAULT_FRACTION if given is None else given
 
     def value(self, domain: str) -> float:
-        """The rule's value in the domain."""
+        """The rule's value for the domain."""
         return self.domain.get(domain, self.general_value)
 
     def what_was_asked(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jobs.spark.conflicts import retry_creation
 from jobs.spark.spark_errors import spark_reasons
 from jobs.spark.table_names import NAME, absolute_path, find_table, known_tables, refuse_hostile
+from jobs.spark.time_travel import find_at_newest_version
 from schemas.quoting import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -104,17 +105,23 @@ class Namespace:
 
     def read(self, spark: SparkSession, contract: TableContract) -> DataFrame:
         """The table, checked against its contract; where it is missing, a ValueError that says what makes it."""
+        return self._checked(find_table(spark, self.identifier(contract.name)), contract)
+
+    def read_at_newest_version(self, spark: SparkSession, contract: TableContract) -> tuple[DataFrame, int | None]:
+        """read, at the table's newest version, whatever is written to it meanwhile, and that version, if it has one."""
+        table, version = find_at_newest_version(spark, self.identifier(contract.name))
+        return self._checked(table, contract), version
+
+    def _checked(self, table: DataFrame | None, contract: TableContract) -> DataFrame:
         from schemas.contract import check_schema
 
-        identifier = self.identifier(contract.name)
-        table = find_table(spark, identifier)
         if table is None:
             folder = f" (or is it the folder ./{self}?)" if self.schema_parts and os.path.isdir(str(self)) else ""
             raise ValueError(
                 f"namespace {self}{folder} has no {contract.name} table; make it first: "
                 f"attention-influence {contract.made_by} --namespace {self} ..."
             )
-        check_schema(table.schema, contract, identifier)
+        check_schema(table.schema, contract, self.identifier(contract.name))
         return table
 
     def append(self, rows: DataFrame, contract: TableContract, options: Mapping[str, str] | None = None) -> None:

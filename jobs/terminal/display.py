@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 ELLIPSIS = "…"
+# How many documents, files or names a message shows of many.
+EXAMPLES = 3
 
 
 def printable(text: str, width: int | None = None) -> str:
@@ -13,6 +17,12 @@ def printable(text: str, width: int | None = None) -> str:
     if width is None or len(escaped) <= width:
         return escaped
     return escaped[: width - 1] + ELLIPSIS
+
+
+def examples(texts: Sequence[str], width: int = 60) -> str:
+    """The first few texts, each on one line and cut to width, with an ellipsis where there are more."""
+    more = ["..."] if len(texts) > EXAMPLES else []
+    return ", ".join([printable(text, width) for text in texts[:EXAMPLES]] + more)
 
 
 def plain_table(header: list[str], rows: list[list[str]]) -> str:

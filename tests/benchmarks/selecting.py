@@ -1,8 +1,8 @@
 """python -m tests.benchmarks.selecting: ranks and cut-offs of millions of scored rows, both ways in one run.
 
-Each measurement has a process and a Spark session of its own (8 GB of driver memory, the JVM's own defaults, as
-spark-submit has them), does the same first with a small table, and starts from the same Parquet table: scored documents
-of five domains, one of them 80 %. Writes SELECTING.md and selecting.json.
+Each measurement has its own process and Spark session (8 GB of driver memory, the JVM's own defaults, as under
+spark-submit), does the same with a small table first, and starts from the same Parquet table: scored documents of five
+domains, one of which has 80 % of them. Writes SELECTING.md and selecting.json.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 NAMES = {
-    "window": "ranks by a window a domain",
+    "window": "ranks by a window per domain",
     "bins": "ranks in bins",
     "window-filter": "a fifth by window and filter",
     "cut-off": "a fifth by cut-off",
@@ -130,7 +130,7 @@ def rank(method: str) -> Any:
     """Full ranks, thrown away at the end."""
 
     def way(spark: SparkSession, table: str) -> None:
-        from jobs.ranking.places import enough_tasks, ranked
+        from jobs.ranking.ranks import enough_tasks, ranked
 
         documents = spark.read.parquet(table)
         with enough_tasks(spark, int(Path(table).name)):
@@ -141,7 +141,7 @@ def rank(method: str) -> Any:
 
 def window_and_filter(spark: SparkSession, table: str) -> dict[str, Any]:
     """What most would write: rank, and keep the first fifth of each domain."""
-    from jobs.ranking.places import enough_tasks, ranked
+    from jobs.ranking.ranks import enough_tasks, ranked
 
     with enough_tasks(spark, int(Path(table).name)):
         rows = ranked(spark, spark.read.parquet(table), "window").filter("domain_rank <= floor(domain_size * 0.2)")
@@ -152,7 +152,7 @@ def cut_off(spark: SparkSession, table: str) -> dict[str, Any]:
     """As select does it."""
     from jobs.ranking.bins import cut_into_bins
     from jobs.ranking.cutoffs import Limit, take_from_top
-    from jobs.ranking.places import enough_tasks
+    from jobs.ranking.ranks import enough_tasks
 
     with enough_tasks(spark, int(Path(table).name)):
         bins = cut_into_bins(spark, spark.read.parquet(table))
@@ -164,18 +164,24 @@ def joins(spark: SparkSession, table: str) -> dict[str, Any]:
     """The quality and the dedup join, and how often each side of them is shuffled."""
     from pyspark.sql import functions as F
 
-    from jobs.ranking.places import enough_tasks
+    from jobs.ranking.ranks import enough_tasks
     from jobs.spark.statements import run_statement
 
-    documents = spark.read.parquet(table)
+    documents = spark.read.parquet(table).select(
+        "doc_id",
+        "domain",
+        F.col("order_value").alias("influence_score"),
+        "num_tokens",
+        # Any text serves in the place of a hash.
+        F.col("doc_id").alias("text_sha256"),
+    )
     quality = documents.select("doc_id", F.expr("rand(5)").alias("quality"))
     clusters = documents.select("doc_id", F.expr("substring(doc_id, 1, 7)").alias("cluster_id"))
     with enough_tasks(spark, int(Path(table).name)):
         joined = run_statement(spark, "selecting/with_quality", documents=documents, quality=quality)
         joined = run_statement(spark, "selecting/with_cluster", documents=joined, clusters=clusters)
-        kept = run_statement(
-            spark, "selecting/one_of_each_cluster", documents=joined.withColumn("preference", F.col("order_value"))
-        )
+        preferred = joined.withColumn("preference", F.col("influence_score"))
+        kept = run_statement(spark, "selecting/one_of_each_cluster", documents=preferred)
         plan = _plan(kept).replace(str(Path(table).parent.resolve()), "...")
         _run(kept)
     return {"shuffles": plan.count("Exchange hashpartitioning"), "plan": plan}

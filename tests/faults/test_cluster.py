@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.faults.conftest import ROOT, Stage, children, wait_until
-from tests.faults.test_kills import commits
+from tests.faults.fault_cases import ROOT, Stage, children, commits, wait_until
 from tests.jobs.scoring.scoring_cases import add_documents, documents
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]

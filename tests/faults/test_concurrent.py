@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from jobs.spark.namespace import Namespace
 from schemas import head_masks, scorers, scores
-from tests.faults.conftest import Stage
+from tests.faults.fault_cases import Stage
 from tests.jobs.scoring.scoring_cases import add_documents, documents
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.faults.conftest import Stage
+from tests.faults.fault_cases import Stage
 from tests.jobs.scoring.scoring_cases import add_documents, documents
 
 Check = Callable[[dict[str, Any]], dict[str, Any]]

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from jobs.scoring.pending import NUM_BUCKETS
 from jobs.spark.namespace import Namespace
 from schemas import scores
-from tests.faults.conftest import Stage, children, kill_tree, wait_until
+from tests.faults.fault_cases import Stage, children, commits, kill_tree, wait_until
 from tests.jobs.scoring.hostile_models import hostile_model
 from tests.jobs.scoring.scoring_cases import add_documents, all_scores, documents
 from tests.udfs.conftest import byte_level_tokenizer
@@ -125,8 +125,3 @@ def test_where_workers_die_of_any_text_the_run_stops_and_no_document_is_blamed(
     stage.model = harmless
     stage.run()
     assert {row["status"] for row in all_scores(spark, stage.namespace)} == {"scored"}
-
-
-def commits(stage: Stage, table: str = "scores") -> int:
-    """Commits of the table so far, from its log."""
-    return len(list(Path(stage.namespace, table, "_delta_log").glob("*.json")))

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.spark.namespace import Namespace
-from tests.faults.conftest import Stage
+from tests.faults.fault_cases import Stage
 from tests.jobs.scoring.scoring_cases import WINDOW, add_documents, all_scores, documents
 
 NUM_CHARACTERS = 2_000_000

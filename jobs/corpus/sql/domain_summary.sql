@@ -1,4 +1,4 @@
--- One row a scorer and domain: what became of its live documents, and how their scores are spread.
+-- One row per scorer and domain: its live documents by status, and the distribution of their scores.
 with current_scores as (select * from {current_scores})
 select
     scorer_id,

@@ -1,4 +1,4 @@
--- The id and the hash of the text that each document has now, and its domain; the least, where a table has it twice.
+-- One row per document and text that it has now, as a hash, with its domain: the least, where a table has it twice.
 with corpus as (select * from {corpus})
 select
     doc_id,

@@ -1,4 +1,4 @@
--- One row a live document that a scorer could not score, with its class of error.
+-- One row per live document that a scorer could not score, with its class of error.
 with current_scores as (select * from {current_scores})
 select
     scorer_id,

@@ -1,4 +1,4 @@
--- One row a selected document, with the scorer and the rule that it was selected by.
+-- One row per selected document, with the scorer and the rule that selected it.
 with selections as (select * from {selections}),
 selection_runs as (select * from {selection_runs})
 select

@@ -6,8 +6,8 @@ select distinct
     later.doc_id as second_id
 from buckets as earlier
 inner join buckets as later
-    on earlier.hash_table = later.hash_table and earlier.bucket = later.bucket and earlier.place < later.place
+    on earlier.band = later.band and earlier.bucket = later.bucket and earlier.rank_in_bucket < later.rank_in_bucket
 where
-    earlier.place <= :max_bucket
+    earlier.rank_in_bucket <= :max_bucket
     and least(earlier.num_shingles, later.num_shingles) / greatest(earlier.num_shingles, later.num_shingles)
     >= :similarity

@@ -1,14 +1,14 @@
--- One row: the comparisons that the buckets ask for, before any is made.
+-- One row: how many comparisons the buckets ask for, before any is made.
 -- In a bucket of n texts, each meets those before it, and no more than the first max_bucket.
 with buckets as (select * from {buckets}),
 sizes as (
     select
-        hash_table,
+        band,
         bucket,
         count(*) as num_texts,
         least(count(*), :max_bucket) as num_first
     from buckets
-    group by hash_table, bucket
+    group by band, bucket
     having count(*) > 1
 )
 select

@@ -1,5 +1,5 @@
--- One row a document: its cluster, named by the smallest doc_id in it.
--- clusters: node, a text's representative, and lower, the smallest of the near-duplicates that it belongs to.
+-- One row per document: its cluster, named by the smallest doc_id in it.
+-- clusters: node, the representative of equal texts, and lower, the smallest of the near-duplicates in its cluster.
 with groups as (select * from {groups}),
 clusters as (select * from {clusters}),
 clustered as (
@@ -12,7 +12,9 @@ clustered as (
 ),
 sized as (
     select
-        *,
+        doc_id,
+        text_sha256,
+        cluster_id,
         count(*) over (partition by cluster_id) as cluster_size,
         min(text_sha256) over (partition by cluster_id) <> max(text_sha256) over (partition by cluster_id) as texts_differ
     from clustered

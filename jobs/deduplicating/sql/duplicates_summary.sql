@@ -1,4 +1,4 @@
--- One row a kind: how many documents and clusters are of it.
+-- One row per kind: its documents and clusters.
 with duplicates as (select * from {duplicates})
 select
     kind,

@@ -1,4 +1,4 @@
--- One row a document: the smallest doc_id among those of the same text stands for all of them.
+-- One row per document: the smallest doc_id among those of the same text stands for all of them.
 with signatures as (select * from {signatures})
 select
     doc_id,

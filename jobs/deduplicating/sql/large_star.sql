@@ -1,5 +1,5 @@
 -- Each node's larger neighbours, linked to the smallest of its neighbours and itself.
--- edges: node and lower, another node that is smaller. Keeps what is connected with what.
+-- edges: node and lower, another node that is smaller. Nodes that were connected stay so.
 with edges as (select * from {edges}),
 both_ways as (
     select

@@ -15,5 +15,5 @@ select
     first_id,
     second_id
 from compared
--- A candidate had shingles when it was hashed; somebody may have emptied it since.
+-- A candidate had shingles when it was hashed; its text may have been emptied since.
 where num_shared / nullif(num_both - num_shared, 0) >= :similarity

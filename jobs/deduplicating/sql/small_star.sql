@@ -1,5 +1,5 @@
 -- Each node and its smaller neighbours, linked to the smallest of them.
--- edges: node and lower, another node that is smaller. Keeps what is connected with what.
+-- edges: node and lower, another node that is smaller. Nodes that were connected stay so.
 with edges as (select * from {edges}),
 centred as (
     select

@@ -1,4 +1,4 @@
--- One row: the edges that are not yet a node's only one, or lead to a node that has one itself.
+-- One row: how many nodes have several edges, plus how many edges lead to a node that has one itself; 0 at the end.
 with edges as (select * from {edges}),
 nodes as (
     select

@@ -1,4 +1,4 @@
--- The documents at both ends of each domain, best first.
+-- The best and the worst documents of each domain, best first.
 with rankings as (select * from {rankings}),
 documents as (select * from {documents}),
 ends as (
@@ -20,7 +20,7 @@ select
     ends.num_tokens,
     ends.doc_id,
     documents.source,
-    -- A page shows a line of it; the text itself may be megabytes.
+    -- One line of it is shown; the text itself may be megabytes.
     left(documents.text, 200) as beginning
 from ends
 left join documents on ends.doc_id = documents.doc_id

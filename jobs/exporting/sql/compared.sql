@@ -1,4 +1,4 @@
--- One row for each document of a mix: whether the text that was scored is still there, and its id can be written.
+-- One row per document of a mix: whether the text that was scored is still there, and the id can be written.
 with mixture as (select * from {mixture}),
 documents as (select * from {documents}),
 wanted as (

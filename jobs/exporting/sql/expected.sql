@@ -1,6 +1,15 @@
--- One row for each part and domain of a mix: what its shards must hold, without a look at any text.
+-- One row per part and domain of a mix: what its shards must hold, from the mix alone, without reading any text.
 with mixture as (select * from {mixture}),
-copies as (select *, explode(sequence(1, repeats)) as copy from mixture)
+copies as (
+    select
+        doc_id,
+        domain,
+        origin,
+        num_tokens,
+        text_sha256,
+        explode(sequence(1, repeats)) as copy
+    from mixture
+)
 select
     origin,
     domain,

@@ -1,4 +1,4 @@
--- One row a mix: what it is of, how it was made, and its size, the oldest first.
+-- One row per mix: its selection and scorer, how it was made, and its size, the oldest first.
 with mixture_runs as (select * from {mixture_runs})
 select
     mixture_id,

@@ -1,6 +1,6 @@
--- One row for each copy of a document of a mix, with its text and its place in the shuffled order.
--- The texts were compared with the mix before, and the shards are again afterwards: hashing them here too, as a second
--- key of the join, would be done for the whole corpus.
+-- One row per copy of a document of a mix, with its text and the key of the shuffled order.
+-- The join is by id alone. The texts were compared with the mix before, and the shards are compared with it afterwards;
+-- a text hash as a second key would have to be computed for the whole corpus.
 with mixture as (select * from {mixture}),
 documents as (select * from {documents}),
 joined as (
@@ -14,7 +14,16 @@ joined as (
     from mixture
     inner join documents on mixture.doc_id = documents.doc_id
 ),
-copies as (select *, explode(sequence(1, repeats)) as copy from joined)
+copies as (
+    select
+        doc_id,
+        domain,
+        origin,
+        num_tokens,
+        text,
+        explode(sequence(1, repeats)) as copy
+    from joined
+)
 select
     doc_id,
     domain,

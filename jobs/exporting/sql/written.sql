@@ -1,5 +1,5 @@
--- One row for each shard (origin and domain are null), and one for each part and domain (file_name is null): what the
--- shards hold. One reading of the texts serves both.
+-- What the shards hold: one row per shard (origin and domain are null), and one per part and domain (file_name is
+-- null). The texts are read once for both.
 with shards as (select * from {shards}),
 measured as (
     select

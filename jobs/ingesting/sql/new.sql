@@ -3,10 +3,19 @@
 with documents as (select * from {documents}),
 corpus as (select * from {corpus}),
 copies as (
-    select *, row_number() over (partition by doc_id order by domain, source, text_sha256) as copy
+    select
+        doc_id,
+        domain,
+        text,
+        source,
+        row_number() over (partition by doc_id order by domain, source, text_sha256) as copy
     from documents
 )
-select copies.doc_id, copies.domain, copies.text, copies.source
+select
+    copies.doc_id,
+    copies.domain,
+    copies.text,
+    copies.source
 from copies
 left anti join corpus on corpus.doc_id = copies.doc_id
 where copies.copy = 1

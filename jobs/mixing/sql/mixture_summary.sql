@@ -1,4 +1,4 @@
--- What a mix holds of each part and domain, beside what there was of it.
+-- One row per part and domain: what the mix holds of it, and what there was to take.
 with taken as (select * from {taken}),
 available as (select * from {available}),
 held as (

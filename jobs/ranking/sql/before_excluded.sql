@@ -1,7 +1,12 @@
 -- The documents of each domain that come before its first excluded one; all of a domain that has none.
 with documents as (select * from {documents}),
 excluded as (select * from {excluded})
-select /*+ broadcast(excluded) */ documents.*
+select /*+ broadcast(excluded) */
+    documents.doc_id,
+    documents.domain,
+    documents.order_value,
+    documents.num_tokens,
+    documents.carried
 from documents
 left join excluded on documents.domain = excluded.domain
 where

@@ -1,5 +1,5 @@
--- A sample of the documents by which the bounds of bins are chosen, drawn by a hash of their ids: salted, as
--- a corpus may itself have been drawn by their plain hash. Text is handed on as bytes: not all of it is text to Python.
+-- The sample of documents by which bin edges are chosen, drawn by a hash of their ids. The hash is salted, since the
+-- corpus may itself have been drawn by their plain hash. Ids are bytes, since Python cannot decode every one.
 with documents as (select * from {documents})
 select
     cast(domain as binary) as domain,

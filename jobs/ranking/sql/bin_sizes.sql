@@ -1,4 +1,4 @@
--- How many documents and tokens each bin has, and between which values.
+-- One row per bin: its documents, its tokens, and its lowest and highest value.
 with binned as (select * from {binned})
 select
     domain,

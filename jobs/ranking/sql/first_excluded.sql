@@ -1,6 +1,5 @@
--- Each domain's first document, in order, that goes beyond what may be taken of it; none where all of it may.
--- Only the bin in which the limit lies is sorted. Python hands ids over as bytes, and gets them so: not every one is text
--- to it.
+-- Each domain's first document, in order, that goes beyond what may be taken of it; no row where all of it may.
+-- Only the bin in which the limit lies is sorted. Ids go to and from Python as bytes: it cannot decode every one.
 with documents as (select * from {documents}),
 last_bins as (select * from {last_bins}),
 numbered as (

@@ -1,4 +1,4 @@
--- One row a domain: its size, and its best and worst document.
+-- One row per domain: its size, and its best and worst document.
 with rankings as (select * from {rankings})
 select
     domain,

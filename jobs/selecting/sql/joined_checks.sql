@@ -1,4 +1,4 @@
--- What the joins found in each domain: how many documents a table lacks or has twice, and the first and last by id.
+-- One row per domain: how many of its documents a joined table does not have, or has twice; the first and last by id.
 with documents as (select * from {documents})
 select
     domain,

@@ -2,13 +2,26 @@
 with documents as (select * from {documents}),
 best_first as (
     select
-        *,
+        doc_id,
+        domain,
+        influence_score,
+        num_tokens,
+        text_sha256,
+        quality,
+        cluster_id,
         row_number() over (
             partition by cluster_id, if(cluster_id is null, doc_id, null)
             order by preference desc nulls last, doc_id
-        ) as place
+        ) as rank_in_cluster
     from documents
 )
-select * except (place, preference)
+select
+    doc_id,
+    domain,
+    influence_score,
+    num_tokens,
+    text_sha256,
+    quality,
+    cluster_id
 from best_first
-where place = 1
+where rank_in_cluster = 1

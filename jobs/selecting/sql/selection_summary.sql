@@ -1,4 +1,4 @@
--- What a selection took of each domain that it took anything of. :sign is -1 where it took from the bottom.
+-- One row per domain of which anything was selected. :sign is -1 where the selection is from the bottom.
 with selected as (select * from {selected})
 select
     domain,

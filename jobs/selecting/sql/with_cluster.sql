@@ -1,6 +1,6 @@
--- Each document with its cluster of the dedup table: null where it has none.
+-- Each document with its cluster in the dedup table: null where it has none. Comes after the quality join.
 with documents as (select * from {documents}),
--- One row an id, so that the join adds no document; how many there were shows ids that are there twice.
+-- One row per id, so that the join adds no document; the count shows ids that are there twice.
 clusters as (
     select
         doc_id,
@@ -10,7 +10,13 @@ clusters as (
     group by doc_id
 )
 select
-    documents.*,
+    documents.doc_id,
+    documents.domain,
+    documents.influence_score,
+    documents.num_tokens,
+    documents.text_sha256,
+    documents.quality,
+    documents.quality_rows,
     clusters.cluster_id,
     coalesce(clusters.cluster_rows, 0) as cluster_rows
 from documents

@@ -1,6 +1,6 @@
--- Each document with its value of the quality table: null where it has none, or NaN.
+-- Each document with its value in the quality table: null where it has none, or NaN.
 with documents as (select * from {documents}),
--- One row an id, so that the join adds no document; how many there were shows ids that are there twice.
+-- One row per id, so that the join adds no document; the count shows ids that are there twice.
 quality as (
     select
         doc_id,
@@ -10,7 +10,11 @@ quality as (
     group by doc_id
 )
 select
-    documents.*,
+    documents.doc_id,
+    documents.domain,
+    documents.influence_score,
+    documents.num_tokens,
+    documents.text_sha256,
     quality.quality,
     coalesce(quality.quality_rows, 0) as quality_rows
 from documents

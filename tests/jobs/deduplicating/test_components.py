@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
-from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
 
 from jobs.deduplicating.components import connected_components
-
-
-def union_find(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> list[list[str]]:
-    parent = {node: node for node in nodes}
-
-    def root(node: str) -> str:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for a, b in edges:
-        parent[root(a)] = root(b)
-    members = defaultdict(list)
-    for node in parent:
-        members[root(node)].append(node)
-    return list(members.values())
+from tests.jobs.deduplicating.cases import union_find
 
 
 def test_components_of_random_graphs_are_those_of_union_find(spark):

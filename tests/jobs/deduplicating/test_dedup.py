@@ -15,11 +15,11 @@ import pytest
 from jobs import dedup
 from jobs.dedup import DedupSettings
 from jobs.deduplicating import near_duplicates
-from jobs.deduplicating.minhash import meeting_probability, num_tables_for
+from jobs.deduplicating.minhash import meeting_probability, num_bands_for
 from jobs.settings.stage import load_settings
 from jobs.spark.namespace import Namespace
 from schemas import corpus, duplicates
-from tests.jobs.deduplicating.test_components import union_find
+from tests.jobs.deduplicating.cases import union_find
 
 Texts = dict[str, str | None]
 VOCABULARY = [f"{a}{b}" for a in ("straße", "naïve", "слово", "λόγος", "x_1", "Étude", "42") for b in "abcdefghij"]
@@ -305,11 +305,11 @@ def test_buckets_meet_as_often_as_the_formula_says(spark):
 
 
 @pytest.mark.parametrize(("similarity", "hashes"), [(0.8, 4), (0.8, 1), (0.5, 2), (0.95, 6), (0.1, 1)])
-def test_there_are_as_many_tables_as_find_nearly_all_pairs_and_no_more(similarity, hashes):
-    tables = num_tables_for(0.999, similarity, hashes)
-    assert 1 - (1 - similarity**hashes) ** tables >= 0.999
-    assert 1 - (1 - similarity**hashes) ** (tables - 1) < 0.999
-    assert num_tables_for(0.999, 1.0, hashes) == 1
+def test_there_are_as_many_bands_as_find_nearly_all_pairs_and_no_more(similarity, hashes):
+    bands = num_bands_for(0.999, similarity, hashes)
+    assert 1 - (1 - similarity**hashes) ** bands >= 0.999
+    assert 1 - (1 - similarity**hashes) ** (bands - 1) < 0.999
+    assert num_bands_for(0.999, 1.0, hashes) == 1
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_there_are_as_many_tables_as_find_nearly_all_pairs_and_no_more(similarit
         ("--hashes-per-table 0", "--hashes-per-table is '0'"),
         ("--max-pairs 0", "--max-pairs is '0'"),
         ("--max-bucket 0", "--max-bucket is '0'"),
-        ("--similarity 0.2", "--hashes-per-table 4 in 4,314 hash tables, for --similarity 0.2, are more than 1,024"),
+        ("--similarity 0.2", "--hashes-per-table 4 in 4,314 bands, for --similarity 0.2, are more than 1,024"),
     ],
 )
 def test_settings_that_cannot_be_are_named(flags, message):

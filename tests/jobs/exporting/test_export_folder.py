@@ -133,7 +133,7 @@ def test_shards_that_are_not_the_mix_leave_the_folder_unfinished_and_the_next_ex
     write_mix(spark, namespace, {("selected", "doc-001"): 3, ("selected", "doc-002"): 2})
     read_back = export_shards.read_back
 
-    def read_what_someone_changed(*arguments: Any) -> export_shards.Written:
+    def read_what_someone_changed(*arguments: Any) -> export_shards.ShardSummary:
         (shard,) = (out / "data").glob("part-*")
         table = pq.read_table(shard)
         rows = table.to_pylist()
@@ -170,7 +170,7 @@ def test_an_export_stops_when_another_one_has_begun_in_its_folder(spark, namespa
     write_mix(spark, namespace, {("selected", "doc-001"): 3})
     read_back = export_shards.read_back
 
-    def read_and_then_another_begins(*arguments: Any) -> export_shards.Written:
+    def read_and_then_another_begins(*arguments: Any) -> export_shards.ShardSummary:
         written = read_back(*arguments)
         open_folder(str(out)).begin({"export_id": "other"})
         return written

@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import constants
 
 from jobs.export import ExportSettings
-from jobs.exporting.hub_upload import HubPlace, staging_folder
+from jobs.exporting.hub_upload import HubTarget, staging_folder
 from jobs.hub.address import HubInput
 from jobs.settings.stage import load_settings
 from tests.jobs.exporting.export_cases import MIX, TEXTS, export_to, write_corpus, write_mix
@@ -104,15 +104,15 @@ def test_a_mix_that_is_not_there_leaves_no_dataset_and_no_folder(
 def test_a_dataset_that_is_no_export_is_never_replaced(hub: SmallHub) -> None:
     hub.add("o/mix", {"train.parquet": b"mine", ".gitattributes": b""}, token=TOKEN)
     with pytest.raises(ValueError, match=r"it holds train.parquet\); nothing in it was touched: it is no export"):
-        HubPlace(HubInput("o/mix"), may_replace=True).require_free()
+        HubTarget(HubInput("o/mix"), may_replace=True).require_free()
 
 
 def test_a_folder_of_a_dataset_is_free_whatever_lies_beside_it(hub: SmallHub, folder: str) -> None:
     hub.add("o/mix", {"train.parquet": b"mine", "run-10/manifest.json": b"{}"}, token=TOKEN)
-    place = HubPlace(HubInput("o/mix", path="run-1"), may_replace=False)
-    place.require_free()
-    place.create()
-    commit = place.upload(folder)
+    target = HubTarget(HubInput("o/mix", path="run-1"), may_replace=False)
+    target.require_free()
+    target.create()
+    commit = target.upload(folder)
     assert commit == hub.repos["o/mix"].refs["main"]
     assert newest(hub) == {
         "train.parquet": b"mine",
@@ -125,25 +125,25 @@ def test_a_folder_of_a_dataset_is_free_whatever_lies_beside_it(hub: SmallHub, fo
 
 def test_a_commit_that_came_meanwhile_is_not_written_over_and_the_export_is_kept(hub: SmallHub, folder: str) -> None:
     hub.add("o/mix", {".gitattributes": b""}, token=TOKEN)
-    place = HubPlace(HubInput("o/mix"), may_replace=False)
-    place.require_free()
+    target = HubTarget(HubInput("o/mix"), may_replace=False)
+    target.require_free()
     hub.repos["o/mix"].commit({"theirs.parquet": b"theirs"})
     with pytest.raises(
         ValueError, match=f"o/mix got another commit since this began: .* export is in {folder}: upload"
     ):
-        place.upload(folder)
+        target.upload(folder)
     assert newest(hub) == {"theirs.parquet": b"theirs"}
 
 
 @pytest.mark.parametrize("refused", ["/api/repos/create", "/preupload/", "/commit/"])
 def test_a_token_that_may_not_write_is_one_line_and_changes_nothing(hub: SmallHub, folder: str, refused: str) -> None:
-    place = HubPlace(HubInput("o/mix"), may_replace=False)
-    place.require_free()
+    target = HubTarget(HubInput("o/mix"), may_replace=False)
+    target.require_free()
     hub.refuse = (refused, 403)
 
     def export() -> None:
-        place.create()
-        place.upload(folder)
+        target.create()
+        target.upload(folder)
 
     with pytest.raises(
         ValueError, match=r"^dataset o/mix may not be used so, with this token or without one: set HF_T"
@@ -156,7 +156,7 @@ def test_without_a_token_nothing_is_begun(hub: SmallHub, tmp_path: Path, monkeyp
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
     with pytest.raises(ValueError, match="dataset o/mix is written to with a token: set HF_TOKEN in the environment"):
-        HubPlace(HubInput("o/mix"), may_replace=False).require_free()
+        HubTarget(HubInput("o/mix"), may_replace=False).require_free()
     assert hub.requests == []
 
 
@@ -177,5 +177,5 @@ def test_a_temporary_folder_stays_only_where_it_holds_a_finished_export(hub: Sma
 
 def test_flags_of_a_hub_are_refused_for_a_folder() -> None:
     for flags in (["--overwrite"], ["--staging", "x"]):
-        with pytest.raises(ValueError, match=f"{flags[0]} is of an export to a hub"):
+        with pytest.raises(ValueError, match=f"{flags[0]} is only for an export to a hub"):
             load_settings(ExportSettings, ["--out", "./x", *flags], "export")

@@ -18,7 +18,7 @@ from jobs.selecting.settings import SelectSettings
 from jobs.settings.stage import load_settings
 from jobs.spark.namespace import Namespace
 from schemas import mixture, mixture_runs
-from tests.jobs.ranking.test_rank import score_row
+from tests.jobs.ranking.ranking_cases import score_row
 from tests.jobs.selecting.selection_cases import ids, in_order, scored, write_scores
 
 Run = Callable[..., list[Row]]

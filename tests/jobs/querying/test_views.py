@@ -18,8 +18,8 @@ from jobs.spark.namespace import Namespace
 from jobs.sql import SqlSettings
 from jobs.views import ViewsSettings
 from schemas import corpus
-from tests.jobs.ranking.test_rank import score_row, write
-from tests.jobs.scoring.test_status import run_row, write_runs
+from tests.jobs.ranking.ranking_cases import score_row, write
+from tests.jobs.scoring.scoring_cases import run_row, write_runs
 from tests.jobs.selecting.selection_cases import in_order, scored
 
 COOKBOOK = Path(__file__).parents[3] / "notebooks" / "cookbook.md"

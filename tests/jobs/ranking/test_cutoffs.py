@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from jobs.ranking.bins import cut_into_bins
 from jobs.ranking.cutoffs import Limit, take_from_top
-from tests.jobs.ranking.test_ranking import ROWS, SCHEMA, Row, documents_of
+from tests.jobs.ranking.ranking_cases import ROWS, SCHEMA, Row, documents_of
 
 LIMITS = st.dictionaries(
     st.sampled_from(["code", "law", "nowhere"]),

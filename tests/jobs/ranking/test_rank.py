@@ -14,53 +14,12 @@ from pyspark.testing import assertDataFrameEqual
 from jobs import rank
 from jobs.corpus.scored import scored_documents
 from jobs.rank import RankSettings
-from jobs.ranking import places as ranking
+from jobs.ranking import ranks as ranking
 from jobs.spark.namespace import Namespace
 from jobs.spark.statements import run_statement
-from schemas import corpus, rankings, scorers, scores
-from tests.jobs.scoring.test_status import run_row, write_runs
-
-NOW = dt.datetime(2026, 1, 1)
-
-
-def score_row(doc_id: str, domain: str | None, score: float | None, **changes: Any) -> dict[str, Any]:
-    """A row of scores; not scored where score is None."""
-    scored = score is not None
-    row = {
-        "doc_id": doc_id,
-        "text_sha256": "f" * 64,
-        "scorer_id": "s1",
-        "attempt": 1,
-        "domain": domain,
-        "num_tokens": 10,
-        "num_predicted_tokens": 9,
-        "num_windows": 1,
-        "num_float32_windows": 0,
-        "base_nll_sum": 18.0 if scored else None,
-        "masked_nll_sum": 27.0 if scored else None,
-        "base_loss": 2.0 if scored else None,
-        "masked_loss": 3.0 if scored else None,
-        "influence_score": score,
-        "status": "scored" if scored else "empty",
-        "error_class": None,
-        "error_message": None,
-        "run_id": "r",
-        "scored_at": NOW,
-    }
-    return row | changes
-
-
-def scorer_row(scorer_id: str) -> tuple[Any, ...]:
-    return (scorer_id, "m", "tiny", "w", "t", f"mask-{scorer_id}", "uniform", 64, "float32", 1, NOW, 0.25, 2.5)
-
-
-def write(spark, namespace: str, rows: list[dict[str, Any]], scorer_ids: tuple[str, ...] = ("s1",)) -> None:
-    place = Namespace.parse(namespace)
-    for contract in (scores.TABLE, scorers.TABLE):
-        place.create(spark, contract)
-    place.append(spark.createDataFrame([scorer_row(name) for name in scorer_ids], scorers.TABLE.schema), scorers.TABLE)
-    if rows:
-        place.append(spark.createDataFrame(rows, scores.TABLE.schema), scores.TABLE)
+from schemas import corpus, rankings, scores
+from tests.jobs.ranking.ranking_cases import NOW, score_row, write
+from tests.jobs.scoring.scoring_cases import run_row, write_runs
 
 
 def ranked(spark, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

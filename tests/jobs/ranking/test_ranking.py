@@ -1,4 +1,4 @@
-"""Ranks by one window a domain and by many bins: both are the plain definition's, to the row."""
+"""Ranks by one window per domain and by many bins: both equal the plain definition, row by row."""
 
 from __future__ import annotations
 
@@ -14,27 +14,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.ranking.bins import cut_into_bins, with_bins
-from jobs.ranking.places import JOINED_BYTES, PARTITIONS, choose_method, enough_tasks, ranked
-
-Row = tuple[str, str, float, int]
-SCHEMA = "doc_id string, domain string, order_value double, num_tokens bigint"
-ROWS = st.lists(
-    st.tuples(
-        st.sampled_from(["code", "law", "a 'quoted' \\ domain"]),
-        st.one_of(
-            st.sampled_from([0.0, -0.0, 0.5, 0.5, 1e300, -1e-300]),
-            st.floats(allow_nan=False, allow_infinity=False),
-        ),
-        st.integers(2, 10**12),
-    ),
-    min_size=1,
-    max_size=60,
-)
-
-
-def documents_of(rows: list[tuple[str, float, int]]) -> list[Row]:
-    """The rows with ids that are not in the order of anything else."""
-    return [(f"{number * 7919 % 1009:04}é", *row) for number, row in enumerate(rows)]
+from jobs.ranking.ranks import JOINED_BYTES, PARTITIONS, choose_method, enough_tasks, ranked
+from tests.jobs.ranking.ranking_cases import ROWS, SCHEMA, Row, documents_of
 
 
 def plainly_ranked(documents: list[Row]) -> dict[str, tuple[int, int, float, int]]:
@@ -103,9 +84,10 @@ def many(spark: SparkSession) -> DataFrame:
 
 
 def test_no_bin_holds_a_large_part_of_a_domain_whatever_its_scores(spark: SparkSession, many: DataFrame) -> None:
-    bins = with_bins(spark, many, cut_into_bins(spark, many, rows_per_bin=200).cuts)
+    bins = cut_into_bins(spark, many, rows_per_bin=200)
+    binned = with_bins(spark, bins.documents, bins.edges)
     sizes = Counter[tuple[Any, ...]]()
-    for row in bins.groupBy("domain", "value_bin", "id_bin").count().collect():
+    for row in binned.groupBy("domain", "value_bin", "id_bin").count().collect():
         sizes[row["domain"], row["value_bin"], row["id_bin"]] += row["count"]
     assert sum(sizes.values()) == 20_000
     assert max(sizes.values()) < 3 * 200
@@ -113,7 +95,7 @@ def test_no_bin_holds_a_large_part_of_a_domain_whatever_its_scores(spark: SparkS
 
 
 def test_many_small_domains_are_a_bin_each(spark: SparkSession) -> None:
-    """Cut like a large one, they would have as many bins as documents, and the driver reads a row a bin."""
+    """Divided like a large one, they would have as many bins as documents, and the driver reads one row per bin."""
     documents = spark.range(2000).selectExpr(
         "cast(id as string) as doc_id",
         "concat('host ', id % 200) as domain",
@@ -147,7 +129,7 @@ def test_windows_are_for_small_domains_and_bins_for_large_ones(
     spark: SparkSession, many: DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert choose_method(many) == "window"
-    monkeypatch.setattr("jobs.ranking.places.SMALL_DOMAIN", 15_999)
+    monkeypatch.setattr("jobs.ranking.ranks.SMALL_DOMAIN", 15_999)
     assert choose_method(many) == "bins"
     assert choose_method(many.filter("domain <> 'large'")) == "window"
 
@@ -158,7 +140,7 @@ def test_large_tables_get_more_tasks_inside_the_block_and_the_session_its_own_se
     def settings_now() -> list[str | None]:
         return [spark.conf.get(key, None) for key in (JOINED_BYTES, *PARTITIONS)]
 
-    monkeypatch.setattr("jobs.ranking.places.ROWS_PER_TASK", 10)
+    monkeypatch.setattr("jobs.ranking.ranks.ROWS_PER_TASK", 10)
     before = settings_now()
     with enough_tasks(spark, 70):
         assert settings_now() == ["3m", "7", None]

@@ -22,8 +22,7 @@ from jobs.settings.documents import DocumentTable
 from jobs.spark.namespace import Namespace
 from jobs.terminal.progress import progress
 from schemas import scores
-from tests.jobs.scoring.scoring_cases import WINDOW, add_documents, all_scores, documents, scores_by_id
-from tests.jobs.scoring.test_incremental import corpus_table
+from tests.jobs.scoring.scoring_cases import WINDOW, add_documents, all_scores, corpus_table, documents, scores_by_id
 from udfs.spark_udfs import SCORE_TYPE
 
 Score = Callable[..., dict[str, Any]]

@@ -11,16 +11,12 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.querying.views import with_views
+from jobs.corpus.views import with_views
 from jobs.spark.namespace import Namespace
 from schemas import runs
-from tests.jobs.scoring.scoring_cases import add_documents, all_scores, documents, scores_by_id
+from tests.jobs.scoring.scoring_cases import add_documents, all_scores, corpus_table, documents, scores_by_id
 
 Score = Callable[..., dict[str, Any]]
-
-
-def corpus_table(namespace: str) -> str:
-    return Namespace.parse(namespace).identifier("corpus")
 
 
 def run_rows(spark: SparkSession, namespace: str) -> list[Any]:

@@ -14,41 +14,7 @@ from pyspark.sql import SparkSession
 from jobs.spark.namespace import Namespace
 from jobs.status import StatusSettings, run
 from schemas import runs
-from tests.jobs.scoring.scoring_cases import add_documents, documents
-
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def run_row(**changes: Any) -> dict[str, Any]:
-    row = {
-        "run_id": "r1",
-        "scorer_id": "s1",
-        "source": "corpus",
-        "source_id": None,
-        "mode": "stream",
-        "source_version": 3,
-        "state": "running",
-        "message": None,
-        "num_to_do": 100,
-        "num_skipped": 0,
-        "num_documents": 40,
-        "num_tokens": 12_000,
-        "num_failed": 0,
-        "num_float32_windows": 0,
-        "tokens_per_second": 250.0,
-        "seconds_left": 72.0,
-        "num_devices": 2,
-        "device_hours": 0.5,
-        "started_at": NOW,
-        "updated_at": datetime.now(UTC),
-    }
-    return row | changes
-
-
-def write_runs(spark: SparkSession, namespace: str, *rows: dict[str, Any]) -> None:
-    place = Namespace.parse(namespace)
-    place.create(spark, runs.TABLE)
-    place.append(spark.createDataFrame(list(rows), runs.TABLE.schema), runs.TABLE)
+from tests.jobs.scoring.scoring_cases import add_documents, documents, run_row, write_runs
 
 
 def test_a_run_that_is_running_shows_what_is_left(spark: SparkSession, namespace: str, capsys: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from jobs.spark.namespace import Namespace
-from tests.jobs.ranking.test_rank import score_row, write
+from tests.jobs.ranking.ranking_cases import score_row, write
 
 Document = dict[str, Any]
 

@@ -18,7 +18,7 @@ from jobs.selecting.settings import SelectSettings
 from jobs.settings.stage import load_settings
 from jobs.spark.namespace import Namespace
 from schemas import selection_runs, selections
-from tests.jobs.ranking.test_rank import score_row, write
+from tests.jobs.ranking.ranking_cases import score_row, write
 from tests.jobs.selecting.selection_cases import beginning, ids, in_order, scored, write_scores, write_table
 
 Run = Callable[..., set[str]]
@@ -244,7 +244,7 @@ def test_a_dry_run_says_what_would_be_selected_and_writes_nothing(
         (["--fraction", "0"], "--fraction is '?0'?, but must be greater than 0"),
         (["--fraction", "1.5"], "--fraction is '?1.5'?, but must be less than or equal to 1"),
         (["--domain", "code=2"], r"--domain code=2.0 must be above 0 and at most 1"),
-        (["--fraction", "0.2", "--tokens", "5"], "--fraction and --tokens are rules of which one only can hold"),
+        (["--fraction", "0.2", "--tokens", "5"], "--fraction and --tokens are rules, and only one may be given"),
         (["--tokens", "10", "--domain", "code=11"], "gives 11 tokens to code, more than the 10 of --tokens"),
         (["--tokens", "73e9", "--domain", "code=0.3"], "code=0.3 must be a number of tokens, as --tokens is: 0, or 1"),
         (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.terminal.display import plain_table, printable
+from jobs.terminal.display import examples, plain_table, printable
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,9 @@ def test_any_text_fits_its_width_on_one_line_of_printable_characters(text, width
 
 def test_a_plain_table_lines_up_its_columns():
     assert plain_table(["a", "number"], [["long text", "1"], ["", ""]]) == "a          number\nlong text  1\n"
+
+
+def test_a_message_shows_the_first_three_of_many_safely() -> None:
+    assert examples(["a", "b\n", "c"]) == "a, b\\n, c"
+    assert examples(["a", "b", "c", "d"]) == "a, b, c, ..."
+    assert examples(["long" * 9, "b"], width=5) == "long…, b"
