@@ -62,7 +62,7 @@ def run(settings: EstimateSettings, spark: SparkSession) -> dict[str, Any]:
 
     namespace = Namespace.parse(settings.namespace)
     documents = read_documents(spark, namespace, settings.document_table())
-    scorer = resolve_scorer(settings, spark, namespace)
+    scorer = resolve_scorer(spark, namespace, settings)
     texts = sample(documents, settings.num_sampled)
     if not texts:
         raise ValueError(f"{settings.corpus_table or 'the corpus'} has no document with text; nothing to estimate")

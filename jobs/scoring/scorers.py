@@ -118,7 +118,7 @@ def measure_figures(spark: SparkSession, plain_text: Any, tasks: int) -> PlainTe
         raise workers_fail(failure, tasks) from error
 
 
-def resolve_scorer(settings: ScorerSettings, spark: SparkSession, namespace: Namespace) -> Scorer:
+def resolve_scorer(spark: SparkSession, namespace: Namespace, settings: ScorerSettings) -> Scorer:
     """The scorer that the settings describe; ValueError for a model, mask or window that does not fit."""
     checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
     if settings.window > checkpoint.max_positions:
@@ -126,12 +126,17 @@ def resolve_scorer(settings: ScorerSettings, spark: SparkSession, namespace: Nam
             f"--window {settings.window} is beyond the {checkpoint.max_positions} tokens that {checkpoint.model_id} "
             f"reads; use --window {checkpoint.max_positions} or less"
         )
-    heads = choose_heads(spark, namespace, checkpoint, settings.mask_id, settings.heads_file)
-    return Scorer(checkpoint, heads, settings.mask_mode, settings.window, choose_dtype(spark, settings.dtype))
+    return Scorer(
+        checkpoint=checkpoint,
+        heads=choose_heads(spark, namespace, checkpoint, mask_id=settings.mask_id, heads_file=settings.heads_file),
+        mask_mode=settings.mask_mode,
+        window=settings.window,
+        dtype=choose_dtype(spark, settings.dtype),
+    )
 
 
 def choose_heads(
-    spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None, heads_file: str | None
+    spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, *, mask_id: str | None, heads_file: str | None
 ) -> tuple[Head, ...]:
     """The heads of the mask with this id, or of the file, or of the only mask that was detected for this model.
 

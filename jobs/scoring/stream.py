@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from jobs.corpus.documents import documents_of
 from jobs.scoring.source_errors import explained
-from jobs.settings.documents import DocumentTable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -27,10 +26,9 @@ MAX_RESTARTS = 3
 
 @dataclass(frozen=True)
 class Stream:
-    """Where a stream reads, what it has read, and how many tasks there are to read for at a time."""
+    """A source, the folder that keeps what was read of it, the version it begins at, and the tasks to read for."""
 
     table: SourceTable
-    columns: DocumentTable
     checkpoint: str
     first_version: int | None
     tasks: int = 1
@@ -61,7 +59,7 @@ def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
     if stream.first_version is not None:
         reader = reader.option("startingVersion", str(stream.first_version))
     table = reader.load(stream.table.path) if stream.table.path else reader.table(stream.table.identifier)
-    documents = documents_of(table, stream.columns)
+    documents = documents_of(table, stream.table.columns)
     failures: list[BaseException] = []
     stream_ids: list[str] = []
     is_named = threading.Event()

@@ -100,7 +100,7 @@ def test_scores_that_were_deleted_are_noticed_without_the_rows_of_the_runs(
 def test_scores_that_were_deleted_are_noticed_however_many_commits_ago(
     spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.scoring.source.NUM_COMMITS", 1)
+    monkeypatch.setattr("jobs.scoring.history.NUM_COMMITS", 1)
     add_documents(spark, namespace, documents(6))
     score()
     change_scores(spark, namespace)
@@ -113,7 +113,7 @@ def test_scores_that_were_deleted_are_noticed_however_many_commits_ago(
 def test_the_history_of_scores_is_read_back_to_the_last_run_and_no_further(
     spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.scoring.source.NUM_COMMITS", 1)
+    monkeypatch.setattr("jobs.scoring.history.NUM_COMMITS", 1)
     add_documents(spark, namespace, documents(24))
     score(batch_bytes=1)
     add_documents(spark, namespace, documents(1, first=24))

@@ -42,7 +42,7 @@ def no_load(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a model is loaded")
 
     monkeypatch.setattr("jobs.scoring.scorers.measure_figures", load)
-    monkeypatch.setattr("jobs.scoring.batch_scorer.BatchScorer._commit", load)
+    monkeypatch.setattr("jobs.scoring.bisection.Bisection.commit", load)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_run_whose_scorer_has_figures_does_not_measure_them_again_and_one_with
     monkeypatch.setattr("jobs.scoring.scorers.measure_figures", lambda *_: pytest.fail("measured again"))
     add_documents(spark, namespace, documents(1, first=2))
     assert score()["num_documents"] == 1
-    monkeypatch.setattr("jobs.scoring.batch_scorer.BatchScorer._commit", lambda *_: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("jobs.scoring.bisection.Bisection.commit", lambda *_: pytest.fail("a model is loaded"))
     for mode in ("stream", "reconcile"):
         assert score(mode=mode)["num_documents"] == 0
 
