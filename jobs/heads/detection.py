@@ -48,7 +48,7 @@ class DetectHeadsSettings(StageSettings):
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
     allow_implausible_model: bool = Field(
         False,
-        description="take a model that does not know plain English and code: letters or bytes as tokens, another "
+        description="accept a model that does not know plain English and code: letters or bytes as tokens, another "
         "language, random weights",
     )
     json_output: bool = Field(False, alias="json", description="print the result as JSON")

@@ -1,4 +1,4 @@
-"""The source as a stream: what was added since the last run, each part once, as Delta's log tells it."""
+"""The source as a stream: what was added since the last run, each part once, by Delta's log."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from jobs.scoring.source import SourceTable
 
-# What one read of the source plans for each task, in bytes of its files; a file that is larger is read at once.
+# Size of one read of the source per task, in bytes of files; a larger file is still read at once.
 MAX_BYTES_PER_READ = 2**30
-# A widened schema ends a stream once; started again, it reads with the new one.
+# A wider schema ends a stream once; when it starts again, it reads with the new schema.
 MAX_RESTARTS = 3
 
 
@@ -50,7 +50,7 @@ def score_new_documents(spark: SparkSession, stream: Stream, score: ScoreBatch) 
         except Exception as error:
             if not _is_wider_schema(error) or restart == MAX_RESTARTS:
                 raise explained(error, stream.table.identifier, stream.checkpoint) from error
-            print("the source has got other columns; its stream starts again with them", file=sys.stderr)
+            print("the columns of the source have changed; its stream starts again with the new ones", file=sys.stderr)
 
 
 def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
@@ -69,7 +69,7 @@ def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
         try:
             score(batch.sparkSession, batch, stream_ids[0], number)
         except BaseException as error:
-            # What Spark would pass on is a text with two stacks around it.
+            # Spark would pass on its text alone, between two stacks.
             failures.append(error)
             raise
 

@@ -1,4 +1,4 @@
-"""The settings that say where documents are: shared by the stages that read their text."""
+"""The settings of all stages that read documents: where they are."""
 
 from __future__ import annotations
 
