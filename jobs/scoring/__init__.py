@@ -8,15 +8,15 @@ history.py               what runs and streams say they have read of it
 stream.py                the source as a stream
 source_errors.py         what stops a run, and what to do then
 scorers.py               a scorer and its id; which mask, which number format
-plan.py                  a scorer's model as a column, and the limits around it
+plan.py                  the model's pandas_udf, and the limits around it
 batch_scorer.py          documents in batches, each of which is one commit
 pending.py               which documents are still to do, and in which buckets
 budget.py                how much text goes into a commit, and how much is read at once
 bisection.py             by halves where Python workers fail, down to the document at which they do
-commit.py                one append to scores, and what it added
+commit.py                one append to scores, and the counts of what it added
 score_rows.py            documents with what the model makes of them, as rows of scores
 run_log.py               the counts and the clock of a run, and the row that it keeps of itself
-failures.py              why documents failed, and when so many did that the run stops
+failures.py              why documents failed, and whether so many did that the run stops
 run_report.py            what a run says at its end
 estimate.py              stage: tokens, hours and cost before they are spent
 status.py                stage: the runs, while they run and afterwards

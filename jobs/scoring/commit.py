@@ -1,4 +1,4 @@
-"""One append to `scores`, and what it added."""
+"""One append to `scores`, and the counts of what it added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a run's documents failed, and when so many of them did that it stops."""
+"""Why documents failed in a run, and whether so many did that the run stops."""
 
 from __future__ import annotations
 

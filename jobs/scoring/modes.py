@@ -77,7 +77,8 @@ def require_no_surprise(run: ScoringRun) -> None:
     if run.settings.mode == "stream" and not run.settings.limit and source.source_id is None:
         raise ValueError(f"{source.identifier} is no Delta table, which alone can be read as a stream; {RECONCILE}")
     if not was_read_before(run.spark, run.namespace, source):
-        # Ids that identify nothing are cheapest to find now; later, one may come again with another text.
+        # Only before the first run on a source: a wrong column would cost the most then, and later an id may well come
+        # again, with another text.
         check_ids(source.documents)
 
 

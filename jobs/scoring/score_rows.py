@@ -96,7 +96,7 @@ _MEASURES = (
 
 
 def totals() -> list[Column]:
-    """What is counted while a batch is written, without reading it again."""
+    """The columns that count a batch while it is written, so that it need not be read again."""
     of_status = [F.count_if(F.col("status") == status).alias(status) for status in scores.STATUSES]
     is_new = F.col("attempt") == 1
     of_new = [

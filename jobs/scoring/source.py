@@ -33,7 +33,7 @@ class SourceTable:
 
 
 def find_source(spark: SparkSession, namespace: Namespace, columns: DocumentTable) -> SourceTable:
-    """The table that the columns are of, at its newest version; ValueError where it, or one of them, is missing."""
+    """The table with these columns, at its newest version; ValueError where the table or a column is missing."""
     from pyspark.errors import PySparkException
 
     identifier = source_name(namespace, columns)

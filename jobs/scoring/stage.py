@@ -1,4 +1,4 @@
-"""Score every document of a corpus, or of any Delta table, under a mask: once for each text and scorer."""
+"""Score every document of a corpus, or of any Delta table, with and without a mask: once per text and scorer."""
 
 from __future__ import annotations
 

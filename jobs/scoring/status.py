@@ -41,7 +41,7 @@ class StatusSettings(StageSettings):
     watch: bool = Field(
         False, description="show them again and again until none is running, or has written for 15 minutes"
     )
-    interval: float = Field(10.0, gt=0, description="with --watch: seconds between two looks")
+    interval: float = Field(10.0, gt=0, description="with --watch: seconds before they are shown again")
     json_output: bool = Field(False, alias="json", description="print one JSON object per run, one per line")
 
 

@@ -71,7 +71,7 @@ def test_a_model_of_random_weights_is_refused_with_both_figures_before_anything_
     add_documents(spark, namespace, documents(3))
     with pytest.raises(ValueError, match=BOTH_FIGURES) as error:
         score(allow_implausible_model=False, mode=mode)
-    # What the command line takes for a message, not for a mistake of ours.
+    # The command line shows a plain ValueError as a message, without a stack.
     assert type(error.value) is ValueError
     assert "\n" not in str(error.value)
     assert all_scores(spark, namespace) == []
