@@ -68,7 +68,7 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
     checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
     if settings.heads_file and Path(settings.heads_file).expanduser().is_dir():
         raise ValueError(f"--heads-file {settings.heads_file} is a folder; name a file in it")
-    probes = choose_probes(spark, namespace, checkpoint, settings.limit)
+    probes = choose_probes(spark, namespace, checkpoint, limit=settings.limit)
     lengths = {row["probe_id"]: row["num_tokens"] for row in probes.select("probe_id", "num_tokens").collect()}
     detection_id = identity(checkpoint.model_id, settings.dtype, *sorted(lengths))
     if settings.dry_run:
@@ -86,7 +86,9 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
     result = {
         "model_id": checkpoint.model_id,
         "detection_id": detection_id,
-        "mask_id": write_mask(spark, namespace, settings, checkpoint.model_id, detection_id=detection_id, heads=heads),
+        "mask_id": write_mask(
+            spark, namespace, settings, model_id=checkpoint.model_id, detection_id=detection_id, heads=heads
+        ),
         "num_probes": len(lengths),
         "num_answered": num_answered,
         "heads": [{"layer": h[0], "head": h[1], "retrieval_score": scores[h]} for h in by_score(heads, scores)],
@@ -95,7 +97,7 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
     return result
 
 
-def choose_probes(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, limit: int | None) -> DataFrame:
+def choose_probes(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, *, limit: int | None) -> DataFrame:
     """The probes made for this model's tokenizer, in the order of their ids.
 
     Raises ValueError when there are none, or when one is longer than the model's context.
@@ -156,8 +158,8 @@ def write_mask(
     spark: SparkSession,
     namespace: Namespace,
     settings: DetectHeadsSettings,
-    model_id: str,
     *,
+    model_id: str,
     detection_id: str,
     heads: list[tuple[int, int]],
 ) -> str:

@@ -107,7 +107,7 @@ def write_probes(
     if present:
         return 0
     frame = spark.createDataFrame(rows, probes_table.TABLE.schema)
-    namespace.replace(frame, probes_table.TABLE, "tokenizer_id", tokenizer_id)
+    namespace.replace(frame, probes_table.TABLE, column="tokenizer_id", value=tokenizer_id)
     return len(rows)
 
 

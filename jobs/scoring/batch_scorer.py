@@ -43,7 +43,7 @@ class BatchScorer:
             with self._read(spark, documents, part, total=total) as of_part:
                 for batch in ranges(part, lambda: commit_bytes(self.plan, self.log, total)):
                     with self.log.scoring():
-                        self.commits.commit_buckets(spark, of_part, batch, transaction)
+                        self.commits.commit_buckets(spark, of_part, batch, transaction=transaction)
                     self.log.record("running")
                     stop_if_too_many_failed(self.log, self.plan.max_failed_fraction)
 

@@ -28,7 +28,7 @@ class Bisection:
     on_commit: Callable[[Counts], None]
 
     def commit_buckets(
-        self, spark: SparkSession, documents: DataFrame, buckets: Buckets, transaction: Transaction | None
+        self, spark: SparkSession, documents: DataFrame, buckets: Buckets, *, transaction: Transaction | None
     ) -> None:
         """Score consecutive buckets of the documents in one commit, or by halves where a worker fails."""
         first, last = buckets[0][0], buckets[-1][0]
@@ -38,7 +38,7 @@ class Bisection:
         if len(buckets) > 1:
             middle = len(buckets) // 2
             for half in (buckets[:middle], buckets[middle:]):
-                self.commit_buckets(spark, documents, half, transaction)
+                self.commit_buckets(spark, documents, half, transaction=transaction)
             return
         # As bytes: not every id is text to Python.
         ids = self.writer.pending(spark, of_range).select(F.col("doc_id").cast("binary")).distinct().collect()

@@ -28,7 +28,7 @@ def was_read_before(spark: SparkSession, namespace: Namespace, source: SourceTab
     return not table.filter(table.source_id == source.source_id).isEmpty()
 
 
-def runs_of(spark: SparkSession, namespace: Namespace, source: SourceTable, scorer_id: str) -> DataFrame:
+def runs_of(spark: SparkSession, namespace: Namespace, source: SourceTable, *, scorer_id: str) -> DataFrame:
     """The scorer's runs on the source.
 
     Runs from before the scores table was made do not count: what they wrote has gone with an older one.
@@ -50,7 +50,9 @@ def last_read_version(own_runs: DataFrame, mode: str | None = None) -> int | Non
     return version
 
 
-def require_scores_only_grew(spark: SparkSession, namespace: Namespace, own_runs: DataFrame, checkpoint: str) -> None:
+def require_scores_only_grew(
+    spark: SparkSession, namespace: Namespace, own_runs: DataFrame, *, checkpoint: str
+) -> None:
     """Raise ValueError when scores have lost or changed rows and the checkpoint's stream would not score them again.
 
     Call it after the run's clock has started: the next run relies on this one for everything before that moment.

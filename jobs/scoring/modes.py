@@ -85,7 +85,7 @@ def require_no_surprise(run: ScoringRun) -> None:
 def follow_source(run: ScoringRun, log: RunLog) -> None:
     """Score what was added to the source since the last run."""
     source, plan = run.source, run.plan
-    own_runs = runs_of(run.spark, run.namespace, source, plan.scorer_id)
+    own_runs = runs_of(run.spark, run.namespace, source, scorer_id=plan.scorer_id)
     compared = last_read_version(own_runs, "reconcile")
     first_version = None if compared is None else compared + 1
     folder = checkpoint_folder(
@@ -97,7 +97,7 @@ def follow_source(run: ScoringRun, log: RunLog) -> None:
         source_id=source.source_id or "",
         first_version=first_version or 0,
     )
-    require_scores_only_grew(run.spark, run.namespace, own_runs, folder)
+    require_scores_only_grew(run.spark, run.namespace, own_runs, checkpoint=folder)
     if last_read_version(own_runs) == source.version:
         return
     num_to_do = run.num_to_do(own_runs)

@@ -132,7 +132,7 @@ class RunLog:
         self._recorded = time.monotonic()
         try:
             rows = self.spark.createDataFrame([self._row(state, message)], runs.TABLE.schema)
-            retry_conflicts(lambda: self.namespace.replace(rows, runs.TABLE, "run_id", self.run_id))
+            retry_conflicts(lambda: self.namespace.replace(rows, runs.TABLE, column="run_id", value=self.run_id))
         except Exception as error:
             with suppress(OSError):
                 print(f"the run's row in runs was not written: {reason(error)}"[:300], file=sys.stderr)

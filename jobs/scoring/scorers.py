@@ -86,10 +86,12 @@ class Scorer:
         ]
         for table, key, row in rows:
             namespace.create(spark, table)
-            retry_conflicts(partial(_add_once, spark, namespace, table, key, row))
+            retry_conflicts(partial(_add_once, spark, namespace, table, key=key, row=row))
 
 
-def _add_once(spark: SparkSession, namespace: Namespace, table: TableContract, key: str, row: tuple[Any, ...]) -> None:
+def _add_once(
+    spark: SparkSession, namespace: Namespace, table: TableContract, *, key: str, row: tuple[Any, ...]
+) -> None:
     """Add the row, whose first value is its key, or fill the nulls of the one that the table has.
 
     Conflicts with another run that does the same.
@@ -99,7 +101,7 @@ def _add_once(spark: SparkSession, namespace: Namespace, table: TableContract, k
     filled = row if known is None else tuple(new if old is None else old for old, new in zip(known, row, strict=True))
     if known is None or filled != tuple(known):
         # Two appends never conflict: runs that start at the same time would each add it.
-        namespace.replace(spark.createDataFrame([filled], table.schema), table, key, row[0])
+        namespace.replace(spark.createDataFrame([filled], table.schema), table, column=key, value=row[0])
 
 
 def measure_figures(spark: SparkSession, plain_text: Any, tasks: int) -> PlainTextFigures:
@@ -149,13 +151,13 @@ def choose_heads(
     if heads_file:
         heads = read_heads_file(heads_file)
     else:
-        mask = choose_mask(spark, namespace, checkpoint, mask_id)
+        mask = choose_mask(spark, namespace, checkpoint, mask_id=mask_id)
         heads = [(head["layer"], head["head"]) for head in mask["heads"]]
     check_heads(heads, checkpoint.model_id, checkpoint.num_layers, checkpoint.num_heads)
     return tuple(sorted(heads))
 
 
-def choose_mask(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None) -> Row:
+def choose_mask(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, *, mask_id: str | None) -> Row:
     """The mask that was named, or the only one of the model; ValueError where that is not one, or of another model."""
     table = namespace.read(spark, head_masks.TABLE)
     is_wanted = table.mask_id == mask_id if mask_id else table.model_id == checkpoint.model_id

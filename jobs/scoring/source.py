@@ -39,7 +39,7 @@ def find_source(spark: SparkSession, namespace: Namespace, columns: DocumentTabl
     identifier = source_name(namespace, columns)
     path = identifier[len("delta.`") : -1].replace("``", "`") if identifier.startswith("delta.`") else None
     documents, version = read_at_newest_version(spark, namespace, columns)
-    source = SourceTable(identifier, path, columns, documents)
+    source = SourceTable(identifier=identifier, path=path, columns=columns, documents=documents)
     if version is None:
         return source
     try:

@@ -41,7 +41,7 @@ def flag_of(cls: type[BaseSettings], name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def explain_value(cls: type[BaseSettings], problem: Any, arguments: list[str], config: str | None) -> str:
+def explain_value(cls: type[BaseSettings], problem: Any, *, arguments: list[str], config: str | None) -> str:
     """The message for one of pydantic's errors, about one value or the settings as a whole."""
     message, context = problem["msg"], problem.get("ctx", {})
     if not problem["loc"]:
@@ -64,7 +64,7 @@ def explain_value(cls: type[BaseSettings], problem: Any, arguments: list[str], c
         allowed += f"; {_how_to_name(flag)}"
     given = "null" if problem["input"] is None else repr(problem["input"])
     value = printable("".join(f"{key}=" for key in inside) + given, VALUE_WIDTH)
-    return f"{flag} is {value}{_origin(cls, name, flag, arguments, config)}, but {allowed}"
+    return f"{flag} is {value}{_origin(cls, name, flag, arguments=arguments, config=config)}, but {allowed}"
 
 
 def explain_flags(cls: type[BaseSettings], message: str) -> str:
@@ -90,7 +90,7 @@ def explain_flags(cls: type[BaseSettings], message: str) -> str:
     return f"{first!r} belongs to no flag"
 
 
-def _origin(cls: type[BaseSettings], name: str, flag: str, arguments: list[str], config: str | None) -> str:
+def _origin(cls: type[BaseSettings], name: str, flag: str, *, arguments: list[str], config: str | None) -> str:
     if any(word == flag or word.startswith(f"{flag}=") for word in arguments) or flag == name.upper():
         return ""
     variable = _variable(cls, name)

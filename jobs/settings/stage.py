@@ -101,7 +101,7 @@ def load_settings(
     prog = f"{PROGRAM} {stage}"
     arguments = with_negative_numbers(cls, list(sys.argv[1:] if argv is None else argv))
     config = None if {"-h", "--help"} & set(arguments) else _config_path(arguments)
-    token = _yaml_values.set(_read_yaml(config, cls, stage, sections or {}) if config else {})
+    token = _yaml_values.set(_read_yaml(config, cls, stage, sections=sections or {}) if config else {})
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
             cls, cli_prog_name=prog, cli_parse_args=arguments, formatter_class=_HelpFormatter
@@ -110,7 +110,7 @@ def load_settings(
         settings: Settings = build(_cli_settings_source=source)
         return settings
     except ValidationError as error:
-        lines = [explain_value(cls, problem, arguments, config) for problem in error.errors()]
+        lines = [explain_value(cls, problem, arguments=arguments, config=config) for problem in error.errors()]
         raise ValueError("\n".join(lines) + f"; see {prog} --help") from None
     except SettingsError as error:
         raise ValueError(f"{explain_flags(cls, str(error))}; see {prog} --help") from None
@@ -148,7 +148,7 @@ def _config_path(arguments: list[str]) -> str | None:
     return path or os.environ.get(f"{ENV_PREFIX}CONFIG") or None
 
 
-def _read_yaml(path: str, cls: type[StageSettings], stage: str, sections: Sections) -> dict[str, Any]:
+def _read_yaml(path: str, cls: type[StageSettings], stage: str, *, sections: Sections) -> dict[str, Any]:
     """This stage's values from a pipeline's file: the shared ones that it knows, overridden by its own section.
 
     Raises ValueError for a file that cannot be read, for a shared key that no stage knows, and for a key of this

@@ -100,7 +100,7 @@ def progress(
 
     stream: stderr unless given, so that what a program reads from stdout stays clean.
     """
-    tracker = Tracker(title, total, unit, stream or sys.stderr)
+    tracker = Tracker(title, total=total, unit=unit, stream=stream or sys.stderr)
     tracker.start()
     finished = False
     try:

@@ -311,10 +311,10 @@ def test_a_run_whose_row_cannot_be_written_still_scores(
 
     replace = Namespace.replace
 
-    def refuse(self: Namespace, rows: Any, contract: Any, *which: str) -> None:
+    def refuse(self: Namespace, rows: Any, contract: Any, **which: str) -> None:
         if contract is runs.TABLE:
             raise OSError("no space left on device")
-        replace(self, rows, contract, *which)
+        replace(self, rows, contract, **which)
 
     monkeypatch.setattr(Namespace, "replace", refuse)
     assert score()["num_documents"] == 2
