@@ -23,32 +23,32 @@ if TYPE_CHECKING:
     from udfs.checkpoint import Checkpoint
 
 Scores = dict[tuple[int, int], float]
-# Probes of a task between two signs of progress.
+# Probes per task between two updates of the progress bar.
 PROBES_PER_TASK = 2
 
 
 class DetectHeadsSettings(StageSettings):
-    """Find the heads of a model that copy the answers of the probes, and write the top of them as a mask.
+    """Find the heads of a model that copy the answers of the probes, and write the best of them as a mask.
 
-    A detection on the same probes is not repeated. A model whose heads are at chance gets no mask.
+    A detection on the same probes is not repeated. A model whose heads do no better than chance gets no mask.
     """
 
     model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
     top_fraction: float = Field(0.05, gt=0, le=1, description="share of all heads to mask (the paper's 0.05)")
-    heads_file: str | None = Field(None, description="also write the heads to this file, a layer,head line each")
+    heads_file: str | None = Field(None, description="also write the heads to this file, one layer,head line per head")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="number format; 16 bits move about one argmax in 140"
+        "float32", description="number format; half precision moves about one argmax in 140"
     )
-    limit: int | None = Field(None, ge=1, description="use only so many probes")
+    limit: int | None = Field(None, ge=1, description="use only this many probes")
     tasks: int | None = Field(
         None,
         ge=1,
-        description="Spark tasks; on one machine by default one a core as memory allows, one if it has a GPU",
+        description="Spark tasks; by default, on one machine, one per core as memory allows, or one if it has a GPU",
     )
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
     allow_implausible_model: bool = Field(
         False,
-        description="take a model that does not know plain English and code: letters or bytes as tokens, another "
+        description="accept a model that does not know plain English and code: letters or bytes as tokens, another "
         "language, random weights",
     )
     json_output: bool = Field(False, alias="json", description="print the result as JSON")
@@ -56,48 +56,40 @@ class DetectHeadsSettings(StageSettings):
 
 
 def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
-    """Detect, or find what was detected before; writes head_scores, then head_masks and the heads file.
+    """Detect the heads, or look up what was detected before; writes head_scores, then head_masks and the heads file.
 
-    Raises ValueError when no head of the model retrieves: its head_scores are kept to look at, no mask is.
+    Raises ValueError when no head of the model retrieves: then its head_scores are kept to look at, but no mask.
     """
-    from schemas import head_masks, head_scores, probes
+    from schemas import head_masks, head_scores
     from udfs.checkpoint import resolve_checkpoint
-    from udfs.head_mask import mask_identity, write_heads_file
     from udfs.retrieval import select_retrieval_heads
 
     namespace = Namespace.parse(settings.namespace)
     checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
     if settings.heads_file and Path(settings.heads_file).expanduser().is_dir():
         raise ValueError(f"--heads-file {settings.heads_file} is a folder; name a file in it")
-    chosen = choose_probes(namespace.read(spark, probes.TABLE), namespace, checkpoint, settings.limit)
-    lengths = {row["probe_id"]: row["num_tokens"] for row in chosen.select("probe_id", "num_tokens").collect()}
-    probe_ids = list(lengths)
-    detection_id = identity(checkpoint.model_id, settings.dtype, *sorted(probe_ids))
+    probes = choose_probes(spark, namespace, checkpoint, limit=settings.limit)
+    lengths = {row["probe_id"]: row["num_tokens"] for row in probes.select("probe_id", "num_tokens").collect()}
+    detection_id = identity(checkpoint.model_id, settings.dtype, *sorted(lengths))
     if settings.dry_run:
-        print(f"would run {checkpoint.model_id} on {len(probe_ids)} probes")
-        return {"detection_id": detection_id, "num_probes": len(probe_ids)}
+        print(f"would run {checkpoint.model_id} on {len(lengths)} probes")
+        return {"detection_id": detection_id, "num_probes": len(lengths)}
     for table in (head_scores.TABLE, head_masks.TABLE):
         namespace.create(spark, table)
-    scores, num_answered = known_scores(namespace.read(spark, head_scores.TABLE), detection_id)
+    scores, num_answered = known_scores(spark, namespace, detection_id)
     if not scores:
-        scores, num_answered = detect(settings, spark, chosen, lengths, checkpoint)
+        scores, num_answered = detect(spark, settings, checkpoint, probes=probes, lengths=lengths)
         ids = (detection_id, checkpoint.model_id)
         rows = [(*ids, *head, score, num_answered) for head, score in sorted(scores.items())]
         namespace.append(spark.createDataFrame(rows, head_scores.TABLE.schema), head_scores.TABLE)
     heads = select_retrieval_heads(scores, settings.top_fraction)
-    mask_id = mask_identity(checkpoint.model_id, heads)
-    masks = namespace.read(spark, head_masks.TABLE)
-    if masks.filter(masks.mask_id == mask_id).isEmpty():
-        mask = (mask_id, checkpoint.model_id, detection_id, heads, settings.top_fraction, datetime.now(UTC))
-        namespace.append(spark.createDataFrame([mask], head_masks.TABLE.schema), head_masks.TABLE)
-    if settings.heads_file:
-        header = f"retrieval heads of {checkpoint.model_id}, detection {detection_id}, mask {mask_id}"
-        write_heads_file(settings.heads_file, heads, header)
     result = {
         "model_id": checkpoint.model_id,
         "detection_id": detection_id,
-        "mask_id": mask_id,
-        "num_probes": len(probe_ids),
+        "mask_id": write_mask(
+            spark, namespace, settings, model_id=checkpoint.model_id, detection_id=detection_id, heads=heads
+        ),
+        "num_probes": len(lengths),
         "num_answered": num_answered,
         "heads": [{"layer": h[0], "head": h[1], "retrieval_score": scores[h]} for h in by_score(heads, scores)],
     }
@@ -105,11 +97,14 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
     return result
 
 
-def choose_probes(table: DataFrame, namespace: Namespace, checkpoint: Checkpoint, limit: int | None) -> DataFrame:
+def choose_probes(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, *, limit: int | None) -> DataFrame:
     """The probes made for this model's tokenizer, in the order of their ids.
 
     Raises ValueError when there are none, or when one is longer than the model's context.
     """
+    from schemas import probes
+
+    table = namespace.read(spark, probes.TABLE)
     chosen = table.filter(table.tokenizer_id == checkpoint.tokenizer_hash).orderBy("probe_id")
     longest = chosen.agg({"num_tokens": "max"}).first()
     remake = f"attention-influence probes --namespace {namespace} --model {checkpoint.name}"
@@ -124,22 +119,28 @@ def choose_probes(table: DataFrame, namespace: Namespace, checkpoint: Checkpoint
 
 
 def detect(
-    settings: DetectHeadsSettings,
     spark: SparkSession,
+    settings: DetectHeadsSettings,
+    checkpoint: Checkpoint,
+    *,
     probes: DataFrame,
     lengths: Mapping[str, int],
-    checkpoint: Checkpoint,
 ) -> tuple[Scores, int]:
-    """(each head's mean score, probes answered), probe by probe on the workers, with progress.
+    """(each head's mean score, number of answered probes), probe by probe on the workers, with progress.
 
-    lengths: of each probe's id, its tokens.
+    lengths: tokens of each probe, by its id.
     """
     from udfs.retrieval import CopyResult, mean_scores
     from udfs.spark_udfs import ModelSpec, copy_score_udf
 
-    tasks = num_tasks(spark, settings.tasks, checkpoint, max(lengths.values()))
-    threads = threads_per_task(spark, tasks)
-    udf = copy_score_udf(ModelSpec(checkpoint, settings.dtype, threads, settings.allow_implausible_model))
+    tasks = num_tasks(spark, asked=settings.tasks, checkpoint=checkpoint, pass_tokens=max(lengths.values()))
+    model = ModelSpec(
+        checkpoint=checkpoint,
+        dtype=settings.dtype,
+        num_threads=threads_per_task(spark, tasks),
+        allow_implausible=settings.allow_implausible_model,
+    )
+    udf = copy_score_udf(model)
     results: list[CopyResult] = []
     probe_ids = list(lengths)
     step = tasks * PROBES_PER_TASK
@@ -153,8 +154,35 @@ def detect(
     return mean_scores(results), sum(result.answered for result in results)
 
 
-def known_scores(table: DataFrame, detection_id: str) -> tuple[Scores, int]:
-    """(scores, probes answered) of a detection that was made before; empty and 0 where there was none."""
+def write_mask(
+    spark: SparkSession,
+    namespace: Namespace,
+    settings: DetectHeadsSettings,
+    *,
+    model_id: str,
+    detection_id: str,
+    heads: list[tuple[int, int]],
+) -> str:
+    """Add the heads to head_masks unless they are there, and write the heads file that is asked for; the mask's id."""
+    from schemas import head_masks
+    from udfs.head_mask import mask_identity, write_heads_file
+
+    mask_id = mask_identity(model_id, heads)
+    masks = namespace.read(spark, head_masks.TABLE)
+    if masks.filter(masks.mask_id == mask_id).isEmpty():
+        mask = (mask_id, model_id, detection_id, heads, settings.top_fraction, datetime.now(UTC))
+        namespace.append(spark.createDataFrame([mask], head_masks.TABLE.schema), head_masks.TABLE)
+    if settings.heads_file:
+        header = f"retrieval heads of {model_id}, detection {detection_id}, mask {mask_id}"
+        write_heads_file(settings.heads_file, heads, header)
+    return mask_id
+
+
+def known_scores(spark: SparkSession, namespace: Namespace, detection_id: str) -> tuple[Scores, int]:
+    """What detect returned for a detection that was made before; empty and 0 where there was none."""
+    from schemas import head_scores
+
+    table = namespace.read(spark, head_scores.TABLE)
     rows = table.filter(table.detection_id == detection_id).collect()
     return {(row["layer"], row["head"]): row["retrieval_score"] for row in rows}, rows[0]["num_probes"] if rows else 0
 
@@ -165,7 +193,7 @@ def by_score(heads: Sequence[tuple[int, int]], scores: Scores) -> list[tuple[int
 
 
 def summary(result: dict[str, Any], num_heads: int) -> str:
-    """What was found, for a person."""
+    """The detection, for a person."""
     lines = [
         f"{result['model_id']}: answered {result['num_answered']} of {result['num_probes']} probes; the top "
         f"{len(result['heads'])} of {num_heads} heads are mask {result['mask_id']}",

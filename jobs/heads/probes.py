@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 class ProbesSettings(StageSettings):
     """Make the look-ups that detect-heads shows to a model, and keep them in the probes table.
 
-    They fit the model's tokenizer, and take the place of the probes that were made for it before. The same
-    settings give the same probes, so that making them again writes nothing.
+    They fit the model's tokenizer and replace the probes that were made for it before. The same settings give the
+    same probes, so that making them again writes nothing.
     """
 
     model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
     num_probes: int = Field(800, ge=1, description="how many probes (the paper's 800)")
-    probe_tokens: int = Field(4096, ge=1, description="tokens of a probe at most, its answer included")
-    seed: int = Field(0, ge=-(2**63), lt=2**63, description="seed of keys, sentences and their places")
-    jsonl: str | None = Field(None, description="also write the probes to this file, a JSON object a line")
+    probe_tokens: int = Field(4096, ge=1, description="most tokens of a probe, its answer included")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, description="seed of the keys, the sentences and their order")
+    jsonl: str | None = Field(None, description="also write the probes to this file, one JSON object per line")
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
     json_output: bool = Field(False, alias="json", description="print the result as JSON")
     dry_run: bool = Field(False, description="check everything, say what would be done, and stop")
@@ -44,7 +44,6 @@ def run(settings: ProbesSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for a model that cannot be read, and for probes that do not fit into
     its context or are too short for their demonstrations.
     """
-    from schemas import probes as probes_table
     from udfs.checkpoint import load_tokenizer, resolve_checkpoint
     from udfs.probes import make_probes
 
@@ -53,48 +52,69 @@ def run(settings: ProbesSettings, spark: SparkSession) -> dict[str, Any]:
     tokenizer_id = checkpoint.tokenizer_hash
     probes = make_probes(
         load_tokenizer(checkpoint),
-        settings.num_probes,
-        settings.probe_tokens,
-        settings.seed,
+        num_probes=settings.num_probes,
+        probe_tokens=settings.probe_tokens,
+        seed=settings.seed,
         max_positions=checkpoint.max_positions,
         tokenizer_id=tokenizer_id,
     )
     first = next(probes)
+    if settings.dry_run:
+        num_written = 0
+        said = f"would make {settings.num_probes:,} probes for {checkpoint.model_id}; {shape_of(first)}"
+    else:
+        num_written = write_probes(spark, namespace, settings, first=first, others=probes, tokenizer_id=tokenizer_id)
+        said = summary(settings, checkpoint.model_id, first, present=num_written == 0)
     result = {
         "tokenizer_id": tokenizer_id,
         "num_probes": settings.num_probes,
         "probe_tokens": settings.probe_tokens,
         "seed": settings.seed,
+        "num_written": num_written,
     }
-    if settings.dry_run:
-        would = f"would make {settings.num_probes:,} probes for {checkpoint.model_id}; {shape_of(first)}"
-        result["num_written"] = 0
-        print(json.dumps(result) if settings.json_output else would)
-        return result
-    namespace.create(spark, probes_table.TABLE)
-    present = has_probes(namespace, spark, tokenizer_id, first.probe_id, settings.num_probes)
-    made = [first]
-    if not present or settings.jsonl:
-        with progress("Making probes", total=settings.num_probes, unit="probes") as bar:
-            bar.advance(1)
-            for probe in probes:
-                made.append(probe)
-                bar.advance(1)
-    rows = [{**asdict(probe), "tokenizer_id": tokenizer_id} for probe in made]
-    if settings.jsonl:
-        write_jsonl(settings.jsonl, rows)
-    if not present:
-        frame = spark.createDataFrame(rows, probes_table.TABLE.schema)
-        namespace.replace(frame, probes_table.TABLE, "tokenizer_id", tokenizer_id)
-    result["num_written"] = 0 if present else len(rows)
-    print(json.dumps(result) if settings.json_output else summary(settings, checkpoint.model_id, first, present))
+    print(json.dumps(result) if settings.json_output else said)
     return result
 
 
-def has_probes(namespace: Namespace, spark: SparkSession, tokenizer_id: str, first_id: str, num_probes: int) -> bool:
+def write_probes(
+    spark: SparkSession,
+    namespace: Namespace,
+    settings: ProbesSettings,
+    *,
+    first: Probe,
+    others: Iterator[Probe],
+    tokenizer_id: str,
+) -> int:
+    """Write the probes to their table unless they are there, and to a file where one is asked for.
+
+    Returns how many were written to the table. The others are made only if something is to be written.
+    """
+    from schemas import probes as probes_table
+
+    namespace.create(spark, probes_table.TABLE)
+    present = has_probes(spark, namespace, tokenizer_id, first_id=first.probe_id, num_probes=settings.num_probes)
+    if present and not settings.jsonl:
+        return 0
+    made = [first]
+    with progress("Making probes", total=settings.num_probes, unit="probes") as bar:
+        bar.advance(1)
+        for probe in others:
+            made.append(probe)
+            bar.advance(1)
+    rows = [{**asdict(probe), "tokenizer_id": tokenizer_id} for probe in made]
+    if settings.jsonl:
+        write_jsonl(settings.jsonl, rows)
+    if present:
+        return 0
+    frame = spark.createDataFrame(rows, probes_table.TABLE.schema)
+    namespace.replace(frame, probes_table.TABLE, column="tokenizer_id", value=tokenizer_id)
+    return len(rows)
+
+
+def has_probes(spark: SparkSession, namespace: Namespace, tokenizer_id: str, *, first_id: str, num_probes: int) -> bool:
     """Whether the table's probes of this tokenizer are those of these settings.
 
-    The first one's id tells: it depends on every setting but the number, and probes are only written together.
+    The first one's id is enough: it depends on every setting but the number, and probes are only written together.
     """
     from schemas import probes as probes_table
 
@@ -120,7 +140,7 @@ def shape_of(probe: Probe) -> str:
     return f"the first has {probe.num_pairs} pairs in {probe.num_tokens:,} tokens"
 
 
-def summary(settings: ProbesSettings, model_id: str, first: Probe, present: bool) -> str:
+def summary(settings: ProbesSettings, model_id: str, first: Probe, *, present: bool) -> str:
     """What was done, for a person."""
     what = f"{settings.num_probes:,} probes of up to {settings.probe_tokens:,} tokens for the tokenizer of {model_id}"
     if present:

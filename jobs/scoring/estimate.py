@@ -25,14 +25,14 @@ SAMPLE_CHARACTERS = 200_000
 class EstimateSettings(ScorerSettings):
     """Say how many tokens a corpus has, by domain, and how long and how much scoring them would take.
 
-    The speed is that of a probe on this machine, or with --device-tflops and --mfu that of a device that is not here.
+    The speed is that of a timing run on this machine or, with --device-tflops and --mfu, of a device that is not here.
     Nothing is written.
     """
 
     num_sampled: int = Field(200, ge=10, description="documents to tokenise; more give a closer estimate")
-    devices: int = Field(1, ge=1, description="how many devices will score at a time")
+    devices: int = Field(1, ge=1, description="how many devices will score at the same time")
     price_per_hour: float | None = Field(None, ge=0, description="of one device, in whatever currency")
-    probe_seconds: float = Field(20.0, gt=0, description="how long to time the model on this machine, about")
+    probe_seconds: float = Field(20.0, gt=0, description="how long the timing run on this machine takes, about")
     device_tflops: float | None = Field(None, gt=0, description="dense peak of a device that is not here, such as 989")
     mfu: float | None = Field(None, gt=0, le=1, description="share of that peak that scoring reaches")
 
@@ -45,7 +45,7 @@ class EstimateSettings(ScorerSettings):
 
 @dataclass(frozen=True)
 class Domain:
-    """Documents and bytes of a domain, exactly, and its tokens, from a sample."""
+    """A domain's documents and bytes, which are exact, and its tokens, estimated from a sample."""
 
     name: str
     num_documents: int
@@ -62,21 +62,21 @@ def run(settings: EstimateSettings, spark: SparkSession) -> dict[str, Any]:
 
     namespace = Namespace.parse(settings.namespace)
     documents = read_documents(spark, namespace, settings.document_table())
-    scorer = resolve_scorer(settings, spark, namespace)
+    scorer = resolve_scorer(spark, namespace, settings)
     texts = sample(documents, settings.num_sampled)
     if not texts:
         raise ValueError(f"{settings.corpus_table or 'the corpus'} has no document with text; nothing to estimate")
     tokenizer = load_tokenizer(scorer.checkpoint)
     if settings.device_tflops is not None:
-        # No weights are loaded: the tokenizer alone can be asked.
-        found, allow = tokens_per_byte(tokenizer), settings.allow_implausible_model
-        require_plausible_tokens(found, scorer.checkpoint.name, allow=allow)
+        # No weights are loaded here: only the tokenizer can be checked.
+        allow = settings.allow_implausible_model
+        require_plausible_tokens(tokens_per_byte(tokenizer), scorer.checkpoint.name, allow=allow)
     domains = count_tokens(documents, texts, tokenizer)
     if settings.device_tflops is not None and settings.mfu is not None:
-        speed = settings.device_tflops * 1e12 * settings.mfu / flops_a_token(scorer, texts)
+        speed = settings.device_tflops * 1e12 * settings.mfu / flops_per_token(scorer, texts)
         how = "from operations and --mfu"
     else:
-        speed, how = speed_by_probe(settings, scorer, [text for _, text in texts]), "measured on this machine"
+        speed, how = measured_speed(settings, scorer, [text for _, text in texts]), "measured on this machine"
     num_tokens = sum(domain.num_tokens for domain in domains)
     hours = num_tokens / speed / 3600
     result = {
@@ -95,7 +95,7 @@ def run(settings: EstimateSettings, spark: SparkSession) -> dict[str, Any]:
 
 
 def sample(documents: DataFrame, num_sampled: int) -> list[tuple[str, str]]:
-    """(domain, text) of documents in the order of their hash: the same each time, and from all domains alike."""
+    """(domain, text) of the documents whose ids hash lowest: the same each time, and from all domains alike."""
     from pyspark.sql import functions as F
 
     texts = documents.filter("num_bytes > 0 and is_valid_utf8(text)").select(
@@ -108,7 +108,7 @@ def sample(documents: DataFrame, num_sampled: int) -> list[tuple[str, str]]:
 
 
 def count_tokens(documents: DataFrame, texts: list[tuple[str, str]], tokenizer: Any) -> list[Domain]:
-    """Each domain's documents and bytes, and its tokens: bytes times the sample's tokens a byte there, or in all."""
+    """Each domain's documents, bytes and tokens: bytes times the tokens per byte of its sample, or of all samples."""
     from pyspark.sql import functions as F
 
     tokens, num_bytes = Counter[str](), Counter[str]()
@@ -119,16 +119,23 @@ def count_tokens(documents: DataFrame, texts: list[tuple[str, str]], tokenizer: 
     sizes = documents.groupBy(F.coalesce("domain", F.lit("")).alias("domain")).agg(
         F.count("*").alias("num_documents"), F.sum("num_bytes").alias("num_bytes")
     )
-    found = []
+    domains = []
     for row in sizes.orderBy("domain").collect():
         name = row["domain"]
-        a_byte = tokens[name] / num_bytes[name] if name in tokens else overall
-        found.append(Domain(name, row["num_documents"], row["num_bytes"], row["num_bytes"] * a_byte))
-    return found
+        per_byte = tokens[name] / num_bytes[name] if name in tokens else overall
+        domains.append(
+            Domain(
+                name=name,
+                num_documents=row["num_documents"],
+                num_bytes=row["num_bytes"],
+                num_tokens=row["num_bytes"] * per_byte,
+            )
+        )
+    return domains
 
 
-def speed_by_probe(settings: EstimateSettings, scorer: Scorer, texts: list[str]) -> float:
-    """Document tokens a second, both losses, of this process scoring the sample for about probe_seconds."""
+def measured_speed(settings: EstimateSettings, scorer: Scorer, texts: list[str]) -> float:
+    """Document tokens per second, both losses, in a timing run over the sample, of about probe_seconds."""
     import torch
 
     from udfs.checkpoint import load_model, load_tokenizer
@@ -140,9 +147,16 @@ def speed_by_probe(settings: EstimateSettings, scorer: Scorer, texts: list[str])
     model = load_model(scorer.checkpoint, resolve_dtype(scorer.dtype, device), device)
     tokenizer = load_tokenizer(scorer.checkpoint)
     figures = plain_text_figures(model, tokenizer)
-    paired = PairedScorer(model, tokenizer, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens)
+    paired = PairedScorer(
+        model,
+        tokenizer,
+        heads=scorer.heads,
+        mode=scorer.mask_mode,
+        window=scorer.window,
+        max_batch_tokens=settings.max_batch_tokens,
+    )
     require_plausible(figures, scorer.checkpoint.name, allow=settings.allow_implausible_model)
-    # The first pass claims memory and warms up; it says nothing about the others.
+    # The first pass allocates memory and warms up: its time says nothing about the others.
     paired.score(texts[:1])
     num_tokens, seconds, first, count = 0, 0.0, 0, 4
     while seconds < settings.probe_seconds and first < len(texts):
@@ -156,8 +170,8 @@ def speed_by_probe(settings: EstimateSettings, scorer: Scorer, texts: list[str])
     return num_tokens / seconds
 
 
-def flops_a_token(scorer: Scorer, texts: list[tuple[str, str]]) -> float:
-    """Operations for both losses of a token, averaged over the sample's windows."""
+def flops_per_token(scorer: Scorer, texts: list[tuple[str, str]]) -> float:
+    """Floating-point operations per token for both losses, averaged over the sample's windows."""
     from transformers import AutoConfig
 
     from udfs.checkpoint import load_tokenizer
@@ -197,7 +211,7 @@ def describe(result: dict[str, Any]) -> str:
         [
             plain_table(header, rows),
             f"{result['num_tokens']:,} tokens in {result['num_documents']:,} documents; "
-            f"{result['tokens_per_second_and_device']:,.0f} tokens a second a device ({result['speed_is']})",
+            f"{result['tokens_per_second_and_device']:,.0f} tokens per second per device ({result['speed_is']})",
             f"{result['hours']:,.2f} hours on {result['devices']} devices: "
             f"{result['device_hours']:,.2f} device-hours{cost}",
         ]

@@ -10,14 +10,16 @@ from pyspark.sql import functions as F
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-# Documents fall into so many buckets by a hash of their id; a batch is a range of buckets.
+    from jobs.scoring.plan import ScoringPlan
+
+# Documents fall into this many buckets by a hash of their id; a batch is a range of buckets.
 NUM_BUCKETS = 4096
 # Buckets that hold something to do, in ascending order, each with its bytes of text.
 Buckets = list[tuple[int, int]]
 
 
-def with_attempts(table: DataFrame | None, documents: DataFrame, scorer_id: str, max_attempts: int) -> DataFrame:
-    """The documents, each text once, with `attempt`: which one is next, or null where there is nothing to do.
+def with_attempts(table: DataFrame | None, documents: DataFrame, plan: ScoringPlan) -> DataFrame:
+    """The documents, each text once, with `attempt`: the number of the next one, or null where there is nothing to do.
 
     table: scores, or None where there is no such table yet.
     """
@@ -25,11 +27,13 @@ def with_attempts(table: DataFrame | None, documents: DataFrame, scorer_id: str,
     if table is None:
         return distinct.withColumn("attempt", F.lit(1))
     # Only the keys of these documents are shuffled, however many have been scored.
-    earlier = table.filter(table.scorer_id == scorer_id).join(documents.select("doc_id"), on="doc_id", how="left_semi")
+    earlier = table.filter(table.scorer_id == plan.scorer_id).join(
+        documents.select("doc_id"), on="doc_id", how="left_semi"
+    )
     attempts = earlier.groupBy("doc_id", "text_sha256").agg(
         F.max("attempt").alias("num_attempts"), F.bool_or(F.col("status") != "failed").alias("is_settled")
     )
-    is_done = F.coalesce(F.col("is_settled") | (F.col("num_attempts") >= max_attempts), F.lit(False))
+    is_done = F.coalesce(F.col("is_settled") | (F.col("num_attempts") >= plan.max_attempts), F.lit(False))
     return distinct.join(attempts, on=["doc_id", "text_sha256"], how="left").select(
         *documents.columns, F.when(~is_done, F.coalesce("num_attempts", F.lit(0)) + 1).alias("attempt")
     )
@@ -41,7 +45,7 @@ def bucket_of(doc_id: str = "doc_id") -> Column:
 
 
 def ranges(pending: Buckets, limit: Callable[[], int]) -> Iterator[Buckets]:
-    """Consecutive parts of buckets, given with their bytes, of no more than limit bytes each, or of one bucket."""
+    """The buckets in consecutive parts, each of at most limit bytes or of one bucket; limit is called anew per part."""
     index = 0
     while index < len(pending):
         first, num_bytes, most = index, 0, limit()

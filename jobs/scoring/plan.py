@@ -1,4 +1,4 @@
-"""How documents become scores: the scorer, and the limits around it."""
+"""How documents become scores: the model's pandas_udf, and the limits around it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 class ScoringPlan:
     """How documents become scores: the model's pandas_udf and the limits around it.
 
-    batch_bytes: text in a commit; None takes what batch_minutes of work are at the speed so far. A document whose
-    attempts all failed is tried again while there are fewer than max_attempts. doc_id_column: the id's name in the
-    source, for messages.
+    batch_bytes: text in a commit, in bytes; None for as much as batch_minutes of work are at the speed so far.
+    max_attempts: a document whose attempts all failed is tried again while it has had fewer. max_failed_fraction:
+    failures among first attempts that stop the run. doc_id_column: the id's name in the source, for messages.
     """
 
     scorer_id: str
@@ -22,4 +22,5 @@ class ScoringPlan:
     batch_bytes: int | None = None
     batch_minutes: float = 10.0
     max_attempts: int = 1
+    max_failed_fraction: float = 1.0
     doc_id_column: str = "doc_id"

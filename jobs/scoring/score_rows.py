@@ -1,4 +1,4 @@
-"""Documents and what the model says of them, as rows of `scores`."""
+"""Documents with what the model makes of them, as rows of `scores`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def score_rows(documents: DataFrame, plan: ScoringPlan, run_id: str) -> DataFrame:
-    """One row a document, matching schemas.scores, and its num_bytes last.
+    """One row per document, matching schemas.scores, with its num_bytes as the last column.
 
-    Text that Python cannot take is not sent there: too long for a worker's memory, or bytes that are no UTF-8,
-    at which the whole task would stop. Its row says so.
+    A text is not sent to Python where it is too long for a worker's memory, or is not valid UTF-8, at which the whole
+    task would stop. Its row says so.
     """
     too_long = F.col("num_bytes") > plan.max_text_bytes
     broken = ~F.is_valid_utf8(F.coalesce("text", F.lit("")))
@@ -32,26 +32,35 @@ def score_rows(documents: DataFrame, plan: ScoringPlan, run_id: str) -> DataFram
         scored,
         plan,
         run_id,
-        {name: F.when(unread.isNull(), F.col(f"paired.{name}")) for name in _MEASURES},
-        F.when(unread.isNotNull(), "failed").otherwise(F.col("paired.status")),
-        F.coalesce(unread, "paired.error_class"),
-        F.coalesce(why, "paired.error_message"),
+        measures={name: F.when(unread.isNull(), F.col(f"paired.{name}")) for name in _MEASURES},
+        status=F.when(unread.isNotNull(), "failed").otherwise(F.col("paired.status")),
+        error_class=F.coalesce(unread, "paired.error_class"),
+        error_message=F.coalesce(why, "paired.error_message"),
     )
 
 
 def unread_rows(
-    documents: DataFrame, error_class: Column, message: Column, plan: ScoringPlan, run_id: str
+    documents: DataFrame, plan: ScoringPlan, run_id: str, *, error_class: Column, error_message: Column
 ) -> DataFrame:
-    """One failed row a document, matching schemas.scores, and its num_bytes last; the model is not asked."""
+    """One failed row per document, made without the model, matching schemas.scores, and its num_bytes last."""
     types = {field.name: field.dataType for field in scores.TABLE.schema}
     measures = {name: F.lit(None).cast(types[name]) for name in _MEASURES}
-    return _rows(documents, plan, run_id, measures, F.lit("failed"), error_class, message)
+    return _rows(
+        documents,
+        plan,
+        run_id,
+        measures=measures,
+        status=F.lit("failed"),
+        error_class=error_class,
+        error_message=error_message,
+    )
 
 
 def _rows(
     documents: DataFrame,
     plan: ScoringPlan,
     run_id: str,
+    *,
     measures: dict[str, Column],
     status: Column,
     error_class: Column,
@@ -87,7 +96,7 @@ _MEASURES = (
 
 
 def totals() -> list[Column]:
-    """What is counted while a batch is written, without reading it again."""
+    """The columns that count a batch while it is written, so that it need not be read again."""
     of_status = [F.count_if(F.col("status") == status).alias(status) for status in scores.STATUSES]
     is_new = F.col("attempt") == 1
     of_new = [
@@ -95,6 +104,6 @@ def totals() -> list[Column]:
         F.count_if(is_new & (F.col("status") == "failed")).alias("num_new_failed"),
     ]
     sums = [F.sum(name).alias(name) for name in ("num_tokens", "num_float32_windows")]
-    # What was not read says nothing of the speed.
+    # A text that was not read says nothing of the speed.
     num_bytes = F.sum(F.when(F.col("num_tokens").isNotNull(), F.col("num_bytes"))).alias("num_bytes")
     return [*of_status, *of_new, *sums, num_bytes]

@@ -1,4 +1,4 @@
-"""A scorer: everything that a score depends on besides the text, with an id that changes when any of it does."""
+"""A scorer: everything but the text that a score depends on, with an id that changes when any of it does."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Scorer:
     def recorded_figures(
         self, spark: SparkSession, namespace: Namespace, *, allow_implausible: bool
     ) -> PlainTextFigures | None:
-        """What the scorer's model made of plain text, as it was recorded; None where it was not.
+        """The recorded figures of the scorer's model on plain text; None where there are none.
 
-        Raises ValueError where they are not those of a model that knows it, unless that is allowed.
+        Raises ValueError where they show that the model does not know plain text, unless that is allowed.
         """
         if not namespace.exists(spark, scorers.TABLE.name):
             return None
@@ -62,50 +62,53 @@ class Scorer:
         row = known.filter(known.scorer_id == self.scorer_id).first()
         if row is None or row["plain_text_tokens_per_byte"] is None or row["plain_text_loss"] is None:
             return None
-        found = (row["plain_text_tokens_per_byte"], row["plain_text_loss"])
-        figures = PlainTextFigures(*found, self.checkpoint.vocab_size)
+        figures = PlainTextFigures(
+            row["plain_text_tokens_per_byte"], row["plain_text_loss"], self.checkpoint.vocab_size
+        )
         require_plausible(figures, self.checkpoint.name, allow=allow_implausible)
         return figures
 
     def record(self, spark: SparkSession, namespace: Namespace, figures: PlainTextFigures | None = None) -> None:
         """Add the scorer, and its mask if that came from a file, to their tables unless they are there.
 
-        The row of a scorer that has no figures is given them.
+        A scorer's row that has no figures is given these.
         """
         model, now = self.checkpoint, datetime.now(UTC)
         mask = (self.mask_id, model.model_id, None, list(self.heads), None, now)
         hashes = (model.weights_hash, model.tokenizer_hash)
         use = (self.mask_id, self.mask_mode, self.window, self.dtype, SCORING_VERSION)
-        # A loss that is not finite, of a model that was allowed, is none to keep.
-        found = [figures.tokens_per_byte, figures.loss] if figures and math.isfinite(figures.loss) else [None, None]
-        scorer = (self.scorer_id, model.model_id, model.name, *hashes, *use, now, *found)
+        # An implausible model that was allowed may have a loss that is not finite: no figure to record.
+        measured = [figures.tokens_per_byte, figures.loss] if figures and math.isfinite(figures.loss) else [None, None]
+        scorer = (self.scorer_id, model.model_id, model.name, *hashes, *use, now, *measured)
         rows: list[tuple[Any, str, tuple[Any, ...]]] = [
             (head_masks.TABLE, "mask_id", mask),
             (scorers.TABLE, "scorer_id", scorer),
         ]
         for table, key, row in rows:
             namespace.create(spark, table)
-            retry_conflicts(partial(_add_once, spark, namespace, table, key, row))
+            retry_conflicts(partial(_add_once, spark, namespace, table, key=key, row=row))
 
 
-def _add_once(spark: SparkSession, namespace: Namespace, table: TableContract, key: str, row: tuple[Any, ...]) -> None:
+def _add_once(
+    spark: SparkSession, namespace: Namespace, table: TableContract, *, key: str, row: tuple[Any, ...]
+) -> None:
     """Add the row, whose first value is its key, or fill the nulls of the one that the table has.
 
-    A conflict where another run does so too.
+    Conflicts with another run that does the same.
     """
     rows = namespace.read(spark, table)
     known = rows.filter(rows[key] == row[0]).first()
     filled = row if known is None else tuple(new if old is None else old for old, new in zip(known, row, strict=True))
     if known is None or filled != tuple(known):
-        # Two appends never conflict: runs that begin at once would each add it.
-        namespace.replace(spark.createDataFrame([filled], table.schema), table, key, row[0])
+        # Two appends never conflict: runs that start at the same time would each add it.
+        namespace.replace(spark.createDataFrame([filled], table.schema), table, column=key, value=row[0])
 
 
 def measure_figures(spark: SparkSession, plain_text: Any, tasks: int) -> PlainTextFigures:
-    """What the scorer's model makes of plain text, on a worker, which keeps the model for the documents.
+    """The figures of the scorer's model on plain text, from a worker, which keeps the model for the documents.
 
-    plain_text: the pandas_udf that says it; tasks: of the scoring to come, for a message. Raises ValueError where the
-    model cannot be loaded, or does not know plain text and that is not allowed.
+    plain_text: the pandas_udf that measures them; tasks: how many will score, for a message. Raises ValueError where
+    the model cannot be loaded, or does not know plain text and that is not allowed.
     """
     rows = spark.range(0, 1, 1, 1).select(plain_text("id").alias("figures")).select("figures.*")
     try:
@@ -118,20 +121,25 @@ def measure_figures(spark: SparkSession, plain_text: Any, tasks: int) -> PlainTe
         raise workers_fail(failure, tasks) from error
 
 
-def resolve_scorer(settings: ScorerSettings, spark: SparkSession, namespace: Namespace) -> Scorer:
-    """The scorer that the settings describe; ValueError for a model, mask or window that does not fit."""
+def resolve_scorer(spark: SparkSession, namespace: Namespace, settings: ScorerSettings) -> Scorer:
+    """The scorer that the settings describe; ValueError for a model or mask that is missing, and a window too long."""
     checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
     if settings.window > checkpoint.max_positions:
         raise ValueError(
             f"--window {settings.window} is beyond the {checkpoint.max_positions} tokens that {checkpoint.model_id} "
             f"reads; use --window {checkpoint.max_positions} or less"
         )
-    heads = choose_heads(spark, namespace, checkpoint, settings.mask_id, settings.heads_file)
-    return Scorer(checkpoint, heads, settings.mask_mode, settings.window, choose_dtype(spark, settings.dtype))
+    return Scorer(
+        checkpoint=checkpoint,
+        heads=choose_heads(spark, namespace, checkpoint, mask_id=settings.mask_id, heads_file=settings.heads_file),
+        mask_mode=settings.mask_mode,
+        window=settings.window,
+        dtype=choose_dtype(spark, settings.dtype),
+    )
 
 
 def choose_heads(
-    spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None, heads_file: str | None
+    spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, *, mask_id: str | None, heads_file: str | None
 ) -> tuple[Head, ...]:
     """The heads of the mask with this id, or of the file, or of the only mask that was detected for this model.
 
@@ -143,13 +151,13 @@ def choose_heads(
     if heads_file:
         heads = read_heads_file(heads_file)
     else:
-        mask = choose_mask(spark, namespace, checkpoint, mask_id)
+        mask = choose_mask(spark, namespace, checkpoint, mask_id=mask_id)
         heads = [(head["layer"], head["head"]) for head in mask["heads"]]
     check_heads(heads, checkpoint.model_id, checkpoint.num_layers, checkpoint.num_heads)
     return tuple(sorted(heads))
 
 
-def choose_mask(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, mask_id: str | None) -> Row:
+def choose_mask(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, *, mask_id: str | None) -> Row:
     """The mask that was named, or the only one of the model; ValueError where that is not one, or of another model."""
     table = namespace.read(spark, head_masks.TABLE)
     is_wanted = table.mask_id == mask_id if mask_id else table.model_id == checkpoint.model_id
@@ -179,7 +187,7 @@ def choose_mask(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoin
 
 
 def choose_dtype(spark: SparkSession, asked: str) -> str:
-    """The number format that was asked for; for auto, 16 bits where tasks have a GPU, else float32.
+    """The number format that was asked for; for auto, half precision where tasks have a GPU, else float32.
 
     The driver decides, so that all workers agree and the scorer's id says which it is.
     """

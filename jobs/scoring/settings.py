@@ -1,4 +1,4 @@
-"""The settings of score: what estimate has, too, and how a run goes on, ends and commits."""
+"""The settings of score: those of a scorer, and how a run reads, commits and stops."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from jobs.settings.scorer import ScorerSettings
 class ScoreSettings(ScorerSettings):
     """Score each document with all heads and with a mask's heads off, in one pass of the model.
 
-    A document is scored once for each text and scorer (model, mask, mode, window, number format). Run it again and it
-    goes on: with what was added to the table, or, with --mode reconcile, with whatever differs from the scores. Each
-    document gets a row in scores, whatever became of it.
+    A document is scored once per text and scorer (model, mask, mode, window, number format). Another run goes on with
+    what was added to the table or, with --mode reconcile, with whatever has no score yet. Each document gets a row in
+    scores, also where it could not be scored.
     """
 
     mode: Literal["stream", "reconcile"] = Field(
         "stream", description="what was added to the table since the last run; or compare all of it with the scores"
     )
-    checkpoint: str | None = Field(None, description="folder for what streams have read; by default the namespace's")
-    limit: int | None = Field(None, ge=1, description="score only so many of the documents not yet scored")
+    checkpoint: str | None = Field(
+        None, description="folder for the checkpoints of streams; by default one in the namespace"
+    )
+    limit: int | None = Field(None, ge=1, description="score only this many of the documents that are not yet scored")
     batch_bytes: int | None = Field(None, ge=1, description="text in a commit, in bytes; overrides --batch-minutes")
-    batch_minutes: float = Field(10.0, gt=0, description="work in a commit, and what a killed run loses at most")
+    batch_minutes: float = Field(
+        10.0, gt=0, description="minutes of work per commit, which is the most that a killed run loses"
+    )
     max_attempts: int = Field(
-        3, ge=1, description="with reconcile: tries of a document that fails, earlier ones included"
+        3, ge=1, description="with reconcile: attempts at a document that fails, earlier ones included"
     )
     max_failed_fraction: float = Field(
-        0.01, ge=0, le=1, description="failures among first attempts that make the run fail"
+        0.01, ge=0, le=1, description="the run fails when a larger share of first attempts does"
     )
     max_text_bytes: int = Field(20_000_000, ge=1, description="a longer text is not read; its status is failed")
-    compiled: bool = Field(False, alias="compile", description="compile the model's layers first: a minute a worker")
+    compiled: bool = Field(False, alias="compile", description="compile the model's layers first: a minute per worker")
     tasks: int | None = Field(
         None,
         ge=1,
-        description="Spark tasks; on one machine by default one a core as memory allows, one if it has a GPU",
+        description="Spark tasks; by default, on one machine, one per core as memory allows, or one if it has a GPU",
     )
     dry_run: bool = Field(False, description="say what would be scored, and stop")

@@ -1,4 +1,4 @@
-"""What Spark and Delta say when a source cannot be read on, or nothing be written, and what a person is told."""
+"""What Spark and Delta say when a source cannot be read or scores cannot be written, and what a person is told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NO_SPACE = "No space left on device"
 _MAKE_SPACE = "a disk is full ({reason}); what was scored is kept: make space, then run this one again"
 _NOT_WRITABLE = (
     "Permission denied|AccessDenied|403 Forbidden|Mkdir(s| of .*) failed|Not a directory|Read-only file system|"
-    # Unity Catalog's words; nothing may be kept within the folder of a managed table.
+    # Unity Catalog's words; nothing else may be written into the folder of a managed table.
     "LOCATION_OVERLAP|PERMISSION_DENIED|INSUFFICIENT_PERMISSIONS"
 )
 _GONE = "FileNotFoundException|FILE_NOT_(FOUND|EXIST)|DELTA_MISSING_FILES"
@@ -20,9 +20,9 @@ _COMPARED = {
     _NOT_WRITABLE: "what this run writes cannot be written ({reason}); what was scored is kept",
     _GONE: "a file that this run reads is gone ({reason}); what was scored is kept: run this one again",
 }
-# Where Spark itself keeps what it works with, on a disk of an executor or of this machine.
+# Names of files that Spark itself keeps on a local disk.
 _OF_SPARK = r"blockmgr-|temp_shuffle_|shuffle_\d+_\d+"
-# Java calls a file that cannot be written not found, too, so the disk comes before the history.
+# Java says "not found" of a file that cannot be written, too: so the disk comes before the history.
 _STREAM = {
     _NO_SPACE: _MAKE_SPACE,
     _NOT_WRITABLE: (

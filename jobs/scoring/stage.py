@@ -1,4 +1,4 @@
-"""Score every document of a corpus, or of any Delta table, under a mask: once for each text and scorer."""
+"""Score every document of a corpus, or of any Delta table, with and without a mask: once per text and scorer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jobs.spark.tasks import num_tasks, threads_per_task
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from jobs.scoring.modes import ScoringRun
     from jobs.scoring.plan import ScoringPlan
     from jobs.scoring.run_log import RunLog
     from jobs.scoring.scorers import Scorer
@@ -22,89 +23,114 @@ if TYPE_CHECKING:
 
 def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     """Score what this scorer has not scored yet, batch by batch; a killed run loses one batch at most."""
-    from jobs.corpus.documents import read_documents
-    from jobs.scoring.modes import Work, compare_all, count_pending, follow_source, require_no_surprise
-    from jobs.scoring.run_log import RunLog
+    from jobs.scoring.modes import ScoringRun, compare_all, count_pending, follow_source, require_no_surprise
     from jobs.scoring.scorers import resolve_scorer
     from jobs.scoring.source import find_source
-    from jobs.spark.tasks import num_devices
-    from schemas import corpus, runs, scores
+    from schemas import runs, scores
 
     namespace = Namespace.parse(settings.namespace)
-    columns = settings.document_table()
-    documents = read_documents(spark, namespace, columns)
-    scorer = resolve_scorer(settings, spark, namespace)
+    source = find_source(spark, namespace, settings.document_table())
+    scorer = resolve_scorer(spark, namespace, settings)
     figures = scorer.recorded_figures(spark, namespace, allow_implausible=settings.allow_implausible_model)
-    source = find_source(spark, namespace, columns)
-    plan = scoring_plan(settings, spark, scorer)
-    record = partial(record_scorer, settings, spark, scorer, plan.tasks, figures)
-    work = Work(spark, namespace, settings, columns, source, scorer.scorer_id, record)
+    plan = scoring_plan(spark, settings, scorer)
+    scoring = ScoringRun(
+        spark=spark,
+        namespace=namespace,
+        settings=settings,
+        source=source,
+        plan=plan,
+        record_scorer=partial(record_scorer, spark, settings, scorer, tasks=plan.tasks, figures=figures),
+    )
     if settings.dry_run:
-        return report(settings, count_pending(work, plan, documents), None)
-    require_no_surprise(work, documents)
+        return report(settings, count_pending(scoring))
+    require_no_surprise(scoring)
     for table in (scores.TABLE, runs.TABLE):
         namespace.create(spark, table)
-    log = RunLog(
-        spark,
-        namespace,
-        scorer.scorer_id,
-        corpus.TABLE.name if source.identifier == namespace.identifier(corpus.TABLE.name) else source.identifier,
-        settings.mode,
-        source.source_id,
-        # A run with a limit does not read all of the version.
-        None if settings.limit else source.version,
-        num_devices=num_devices(spark, plan.tasks),
-        max_failed_fraction=settings.max_failed_fraction,
-    )
+    log = new_log(scoring)
     score_all = compare_all if settings.mode == "reconcile" or settings.limit else follow_source
-    score_all(work, plan, log)
+    score_all(scoring, log)
     return report(settings, {"scorer_id": scorer.scorer_id}, log)
 
 
+def new_log(scoring: ScoringRun) -> RunLog:
+    """The log of a run that begins now."""
+    from jobs.scoring.run_log import RunLog
+    from jobs.spark.tasks import num_devices
+    from schemas import corpus
+
+    source, settings = scoring.source, scoring.settings
+    is_corpus = source.identifier == scoring.namespace.identifier(corpus.TABLE.name)
+    return RunLog(
+        spark=scoring.spark,
+        namespace=scoring.namespace,
+        scorer_id=scoring.plan.scorer_id,
+        source=corpus.TABLE.name if is_corpus else source.identifier,
+        mode=settings.mode,
+        source_id=source.source_id,
+        # A run with a limit does not read all of the version.
+        source_version=None if settings.limit else source.version,
+        num_devices=num_devices(scoring.spark, scoring.plan.tasks),
+    )
+
+
 def record_scorer(
-    settings: ScoreSettings, spark: SparkSession, scorer: Scorer, tasks: int, figures: PlainTextFigures | None
+    spark: SparkSession, settings: ScoreSettings, scorer: Scorer, *, tasks: int, figures: PlainTextFigures | None
 ) -> None:
-    """Record the scorer with these figures of its model, or with those that a worker finds."""
+    """Record the scorer with these figures of its model on plain text or, where there are none, with a worker's."""
     from jobs.scoring.scorers import measure_figures
     from udfs.spark_udfs import plain_text_udf
 
     if figures is None:
-        figures = measure_figures(spark, plain_text_udf(scorer_spec(settings, spark, scorer, tasks)), tasks)
+        udf = plain_text_udf(scorer_spec(spark, settings, scorer, tasks=tasks))
+        figures = measure_figures(spark, udf, tasks)
     scorer.record(spark, Namespace.parse(settings.namespace), figures)
 
 
-def report(settings: ScoreSettings, counts: dict[str, Any], log: RunLog | None) -> dict[str, Any]:
+def report(settings: ScoreSettings, counts: dict[str, Any], log: RunLog | None = None) -> dict[str, Any]:
     """Print what was done, or what would be, for a person or a program; returns it."""
-    result = counts | (log.result() if log else {})
-    line = log.summary() if log else "{num_pending:,} documents ({num_bytes:,} bytes) to score".format(**counts)
+    from jobs.scoring.run_report import run_result, run_summary
+
+    result = counts | (run_result(log) if log else {})
+    line = run_summary(log) if log else "{num_pending:,} documents ({num_bytes:,} bytes) to score".format(**counts)
     print(json.dumps(result) if settings.json_output else line)
     return result
 
 
-def scoring_plan(settings: ScoreSettings, spark: SparkSession, scorer: Scorer) -> ScoringPlan:
+def scoring_plan(spark: SparkSession, settings: ScoreSettings, scorer: Scorer) -> ScoringPlan:
     """The scorer as a pandas_udf, and how much goes through it at a time."""
     from jobs.scoring.plan import ScoringPlan
     from udfs.spark_udfs import paired_score_udf
 
-    tasks = num_tasks(spark, settings.tasks, scorer.checkpoint, max(scorer.window, settings.max_batch_tokens or 0))
+    pass_tokens = max(scorer.window, settings.max_batch_tokens or 0)
+    tasks = num_tasks(spark, asked=settings.tasks, checkpoint=scorer.checkpoint, pass_tokens=pass_tokens)
     return ScoringPlan(
-        scorer.scorer_id,
-        paired_score_udf(scorer_spec(settings, spark, scorer, tasks)),
-        tasks,
-        settings.max_text_bytes,
-        settings.batch_bytes,
-        settings.batch_minutes,
-        settings.max_attempts if settings.mode == "reconcile" else 1,
-        settings.doc_id_column,
+        scorer_id=scorer.scorer_id,
+        paired_scores=paired_score_udf(scorer_spec(spark, settings, scorer, tasks=tasks)),
+        tasks=tasks,
+        max_text_bytes=settings.max_text_bytes,
+        batch_bytes=settings.batch_bytes,
+        batch_minutes=settings.batch_minutes,
+        max_attempts=settings.max_attempts if settings.mode == "reconcile" else 1,
+        max_failed_fraction=settings.max_failed_fraction,
+        doc_id_column=settings.doc_id_column,
     )
 
 
-def scorer_spec(settings: ScoreSettings, spark: SparkSession, scorer: Scorer, tasks: int) -> ScorerSpec:
-    """How each of so many tasks makes the scorer."""
+def scorer_spec(spark: SparkSession, settings: ScoreSettings, scorer: Scorer, *, tasks: int) -> ScorerSpec:
+    """What each of this many tasks makes the scorer from."""
     from udfs.spark_udfs import ModelSpec, ScorerSpec
 
-    threads = threads_per_task(spark, tasks)
-    model = ModelSpec(scorer.checkpoint, scorer.dtype, threads, settings.allow_implausible_model)
+    model = ModelSpec(
+        checkpoint=scorer.checkpoint,
+        dtype=scorer.dtype,
+        num_threads=threads_per_task(spark, tasks),
+        allow_implausible=settings.allow_implausible_model,
+    )
     return ScorerSpec(
-        model, scorer.heads, scorer.mask_mode, scorer.window, settings.max_batch_tokens, settings.compiled
+        model=model,
+        heads=scorer.heads,
+        mode=scorer.mask_mode,
+        window=scorer.window,
+        max_batch_tokens=settings.max_batch_tokens,
+        compiled=settings.compiled,
     )

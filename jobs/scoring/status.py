@@ -29,7 +29,7 @@ HEADER = [
     "device-hours",
     "updated",
 ]
-# A run that has not written for so long has probably been killed, in seconds.
+# Seconds without a write after which a run has probably been killed.
 SILENT_SECONDS = 15 * 60
 
 
@@ -41,20 +41,20 @@ class StatusSettings(StageSettings):
     watch: bool = Field(
         False, description="show them again and again until none is running, or has written for 15 minutes"
     )
-    interval: float = Field(10.0, gt=0, description="with --watch: seconds between two looks")
-    json_output: bool = Field(False, alias="json", description="print one JSON object a run, one a line")
+    interval: float = Field(10.0, gt=0, description="with --watch: seconds before they are shown again")
+    json_output: bool = Field(False, alias="json", description="print one JSON object per run, one per line")
 
 
 def run(settings: StatusSettings, spark: SparkSession) -> list[dict[str, Any]]:
-    """Print the runs, once or until none is running; returns the rows of the last look."""
+    """Print the runs, once or until none is running; returns the rows that were printed last."""
     namespace = Namespace.parse(settings.namespace)
     while True:
-        found = read_runs(spark, namespace, settings)
-        _print(found, settings)
-        running = [row for row in found if row["state"] == "running"]
-        # A killed one says that it runs for ever.
+        rows = read_runs(spark, namespace, settings)
+        _print(rows, settings)
+        running = [row for row in rows if row["state"] == "running"]
+        # The row of a killed run says "running" for ever.
         if not settings.watch or all(_seconds_since(row["updated_at"]) > SILENT_SECONDS for row in running):
-            return found
+            return rows
         time.sleep(settings.interval)
 
 
@@ -71,35 +71,35 @@ def read_runs(spark: SparkSession, namespace: Namespace, settings: StatusSetting
                 f"namespace {namespace} has no run {settings.run_id!r}; leave --run-id out to see them all"
             )
     newest = table.orderBy(table.started_at.desc(), table.run_id).limit(settings.limit)
-    found = [row.asDict() for row in newest.collect()]
-    failed = [row["run_id"] for row in found if row["num_failed"]]
+    rows = [row.asDict() for row in newest.collect()]
+    failed = [row["run_id"] for row in rows if row["num_failed"]]
     classes: dict[str, dict[str, int]] = {}
     if failed:
         failures = run_statement(spark, "scoring/failures_by_run", scores=namespace.read(spark, scores.TABLE))
         for row in failures.filter(failures.run_id.isin(failed)).collect():
             classes.setdefault(row["run_id"], {})[row["error_class"]] = row["num_documents"]
     return [
-        row | {"failures": classes.get(row["run_id"], {}), "num_tokens_in_all": _tokens_in_all(row)} for row in found
+        row | {"failures": classes.get(row["run_id"], {}), "num_tokens_in_all": _tokens_in_all(row)} for row in rows
     ]
 
 
 def _tokens_in_all(row: dict[str, Any]) -> int | None:
-    """Estimated from the documents so far; None where it is not known how many there are."""
+    """The run's tokens, estimated from the documents so far; None where it is not known how many there are."""
     if row["num_to_do"] is None or not row["num_documents"]:
         return None
     num_documents = max(row["num_to_do"], row["num_documents"])
     return int(row["num_tokens"] * num_documents / row["num_documents"])
 
 
-def _print(found: list[dict[str, Any]], settings: StatusSettings) -> None:
+def _print(rows: list[dict[str, Any]], settings: StatusSettings) -> None:
     from jobs.terminal.display import plain_table, printable
 
     if settings.json_output:
-        for row in found:
+        for row in rows:
             print(json.dumps(row, default=str))
         return
-    print(plain_table(HEADER, [_cells(row) for row in found]))
-    for row in found:
+    print(plain_table(HEADER, [_cells(row) for row in rows]))
+    for row in rows:
         for error_class, count in sorted(row["failures"].items(), key=lambda item: -item[1]):
             print(f"  {row['run_id']}: {count:,} {printable(error_class, 60)}")
         if row["message"]:
@@ -108,7 +108,7 @@ def _print(found: list[dict[str, Any]], settings: StatusSettings) -> None:
 
 
 def _seconds_since(then: datetime) -> float:
-    # Delta hands back the session's time zone, which these jobs set to UTC, without saying so.
+    # Spark returns times without a time zone, and astimezone takes them for times in this machine's.
     return (datetime.now(UTC) - then.astimezone(UTC)).total_seconds()
 
 

@@ -1,4 +1,4 @@
-"""The source as a stream: what was added since the last run, each part once, as Delta's log tells it."""
+"""The source as a stream: what was added since the last run, each part once, by Delta's log."""
 
 from __future__ import annotations
 
@@ -12,25 +12,23 @@ from typing import TYPE_CHECKING
 
 from jobs.corpus.documents import documents_of
 from jobs.scoring.source_errors import explained
-from jobs.settings.documents import DocumentTable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from jobs.scoring.source import SourceTable
 
-# What one read of the source plans for each task, in bytes of its files; a file that is larger is read at once.
+# Size of one read of the source per task, in bytes of files; a larger file is still read at once.
 MAX_BYTES_PER_READ = 2**30
-# A widened schema ends a stream once; started again, it reads with the new one.
+# A wider schema ends a stream once; when it starts again, it reads with the new schema.
 MAX_RESTARTS = 3
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Where a stream reads, what it has read, and how many tasks there are to read for at a time."""
+    """A source, the folder that keeps what was read of it, the version it begins at, and the tasks to read for."""
 
     table: SourceTable
-    columns: DocumentTable
     checkpoint: str
     first_version: int | None
     tasks: int = 1
@@ -52,7 +50,7 @@ def score_new_documents(spark: SparkSession, stream: Stream, score: ScoreBatch) 
         except Exception as error:
             if not _is_wider_schema(error) or restart == MAX_RESTARTS:
                 raise explained(error, stream.table.identifier, stream.checkpoint) from error
-            print("the source has got other columns; its stream starts again with them", file=sys.stderr)
+            print("the columns of the source have changed; its stream starts again with the new ones", file=sys.stderr)
 
 
 def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
@@ -61,7 +59,7 @@ def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
     if stream.first_version is not None:
         reader = reader.option("startingVersion", str(stream.first_version))
     table = reader.load(stream.table.path) if stream.table.path else reader.table(stream.table.identifier)
-    documents = documents_of(table, stream.columns)
+    documents = documents_of(table, stream.table.columns)
     failures: list[BaseException] = []
     stream_ids: list[str] = []
     is_named = threading.Event()
@@ -71,7 +69,7 @@ def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
         try:
             score(batch.sparkSession, batch, stream_ids[0], number)
         except BaseException as error:
-            # What Spark would pass on is a text with two stacks around it.
+            # Spark would pass on its text alone, between two stacks.
             failures.append(error)
             raise
 

@@ -1,4 +1,4 @@
-"""Flags and variables as argparse and pydantic-settings take them, with what those leave out."""
+"""What argparse and pydantic-settings get wrong in flags and variables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def with_negative_numbers(cls: type[BaseSettings], arguments: list[str]) -> list
 
 
 class EnvSource(EnvSettingsSource):
-    """The environment, whose JSON has each name once."""
+    """The environment as settings; JSON with a name twice is an error."""
 
     def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
         """The variable's JSON; ValueError where it is none, or has a name twice."""
@@ -40,6 +40,6 @@ def _is_number(text: str) -> bool:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(found := dict(pairs)) < len(pairs):
+    if len(values := dict(pairs)) < len(pairs):
         raise ValueError("a name is there twice")
-    return found
+    return values

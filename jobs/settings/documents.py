@@ -1,4 +1,4 @@
-"""The settings that say where documents are: shared by the stages that read their text."""
+"""The settings of all stages that read documents: where they are."""
 
 from __future__ import annotations
 
@@ -31,4 +31,6 @@ class DocumentSettings(StageSettings):
 
     def document_table(self) -> DocumentTable:
         """The table and its columns."""
-        return DocumentTable(self.corpus_table, self.doc_id_column, self.text_column, self.domain_column)
+        return DocumentTable(
+            table=self.corpus_table, doc_id=self.doc_id_column, text=self.text_column, domain=self.domain_column
+        )

@@ -1,4 +1,4 @@
-"""What is wrong with a setting, in our words: the flag, the value, where it is from, what is allowed."""
+"""What is wrong with a setting: the flag, the value, where it is from, what is allowed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings
 
 from jobs.terminal.display import printable
 
-# Of names and values in messages: they may come from data.
+# Limits on names and values in messages: they may come from data.
 NAME_WIDTH, MAX_NAMES, VALUE_WIDTH = 60, 30, 200
 
 
@@ -22,7 +22,7 @@ def setting_names(cls: type[BaseSettings]) -> set[str]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Words that name the nearest of the known names, or all of them where none is near."""
+    """A hint: the nearest of the known names or, where none is near, all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
@@ -41,8 +41,8 @@ def flag_of(cls: type[BaseSettings], name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def explain_value(cls: type[BaseSettings], problem: Any, arguments: list[str], config: str | None) -> str:
-    """One of pydantic's errors, about one value or the settings as a whole."""
+def explain_value(cls: type[BaseSettings], problem: Any, *, arguments: list[str], config: str | None) -> str:
+    """The message for one of pydantic's errors, about one value or the settings as a whole."""
     message, context = problem["msg"], problem.get("ctx", {})
     if not problem["loc"]:
         return str(context.get("error", message))
@@ -64,11 +64,11 @@ def explain_value(cls: type[BaseSettings], problem: Any, arguments: list[str], c
         allowed += f"; {_how_to_name(flag)}"
     given = "null" if problem["input"] is None else repr(problem["input"])
     value = printable("".join(f"{key}=" for key in inside) + given, VALUE_WIDTH)
-    return f"{flag} is {value}{_origin(cls, name, flag, arguments, config)}, but {allowed}"
+    return f"{flag} is {value}{_origin(cls, name, flag, arguments=arguments, config=config)}, but {allowed}"
 
 
 def explain_flags(cls: type[BaseSettings], message: str) -> str:
-    """What pydantic-settings says of a command line, or of a variable, that it cannot take apart."""
+    """The message for a command line or variable that pydantic-settings cannot parse."""
     message = message.removeprefix("error parsing CLI: ")
     if (needed := message.removeprefix("the following arguments are required: ")) != message:
         return f"{needed} is needed"
@@ -90,7 +90,7 @@ def explain_flags(cls: type[BaseSettings], message: str) -> str:
     return f"{first!r} belongs to no flag"
 
 
-def _origin(cls: type[BaseSettings], name: str, flag: str, arguments: list[str], config: str | None) -> str:
+def _origin(cls: type[BaseSettings], name: str, flag: str, *, arguments: list[str], config: str | None) -> str:
     if any(word == flag or word.startswith(f"{flag}=") for word in arguments) or flag == name.upper():
         return ""
     variable = _variable(cls, name)

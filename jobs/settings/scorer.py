@@ -1,4 +1,4 @@
-"""The settings that say how documents are scored and where they are: shared by score and estimate."""
+"""The settings that score and estimate share: how documents are scored, and where they are."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class ScorerSettings(DocumentSettings):
 
     model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
     mask_id: str | None = Field(None, description="a mask of head_masks; needed where several were detected")
-    heads_file: str | None = Field(None, description="a text file with a layer,head line for each head to mask")
+    heads_file: str | None = Field(None, description="a text file with one layer,head line per head to mask")
     mask_mode: Literal["uniform", "zero"] = Field("uniform", description="equal weights over the past, or no output")
     window: int = Field(4096, ge=4, description="longest piece of a document read at once, in tokens")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="number format; auto is bfloat16 on GPUs (float16 on old ones), float32 on CPUs"
+        "auto", description="number format; auto is bfloat16 on GPUs (float16 on old ones) and float32 on CPUs"
     )
     max_batch_tokens: int | None = Field(None, ge=1, description="tokens in one pass; by default the device's best")
     trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
     allow_implausible_model: bool = Field(
         False,
-        description="take a model that does not know plain English and code: letters or bytes as tokens, another "
+        description="accept a model that does not know plain English and code: letters or bytes as tokens, another "
         "language, random weights",
     )
     json_output: bool = Field(False, alias="json", description="print the result as JSON")

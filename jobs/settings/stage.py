@@ -29,17 +29,17 @@ from jobs.terminal.display import printable
 
 PROGRAM = "attention-influence"
 ENV_PREFIX = "ATTENTION_INFLUENCE_"
-# What stands for no value in a flag; the usual None would take a domain called None from its documents.
+# Stands for no value in a flag. By default that is the word None, which could then not be the name of a domain.
 NO_VALUE = "\0"
 
 _yaml_values: ContextVar[dict[str, Any]] = ContextVar("yaml_values", default={})  # noqa: B039 - never changed
 Settings = TypeVar("Settings", bound="StageSettings")
-# The name of each stage, and what gives the class of its settings.
+# The name of each stage, and a function that returns the class of its settings.
 Sections = Mapping[str, Callable[[], "type[StageSettings]"]]
 
 
 class StageSettings(BaseSettings):
-    """What every stage knows. A stage's own model adds its fields, each with a description for --help."""
+    """The settings that every stage has. A stage's own model adds fields, each with a description for --help."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -66,11 +66,11 @@ class StageSettings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _whole_with_exponent(cls, value: Any, info: ValidationInfo) -> Any:
-        """1e6 for 1000000, where a whole number is wanted: it is one."""
+        """Accept 1e6 for 1000000 where a whole number is wanted."""
         annotation = cls.model_fields[info.field_name or ""].annotation
         if int not in (annotation, *get_args(annotation)) or not isinstance(value, str):
             return value
-        # So few digits that no number grows without end.
+        # Few digits: 1e999999999 would fill the memory.
         if not re.fullmatch(r"[+-]?\d{1,20}(\.\d{1,20})?[eE]\+?\d{1,2}", value, re.ASCII):
             return value
         number = Decimal(value)
@@ -85,7 +85,7 @@ class StageSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, environment, YAML file; flags come before all of them."""
+        """Arguments of the class, environment and YAML file, in falling priority; flags override all of them."""
         return init_settings, EnvSource(settings_cls), InitSettingsSource(settings_cls, _yaml_values.get())
 
 
@@ -95,13 +95,13 @@ def load_settings(
     """The stage's settings from its YAML file, the environment and flags, in rising priority.
 
     argv None: the program's own arguments. sections: the stages whose sections a YAML file may have, this one's among
-    them; by default this one's alone. Prints help and exits where it is asked for. Raises ValueError, a line for each
+    them; by default this one's alone. Prints help and exits where it is asked for. Raises ValueError, with one line per
     mistake, for unknown names and for values that are not allowed.
     """
     prog = f"{PROGRAM} {stage}"
     arguments = with_negative_numbers(cls, list(sys.argv[1:] if argv is None else argv))
     config = None if {"-h", "--help"} & set(arguments) else _config_path(arguments)
-    token = _yaml_values.set(_read_yaml(config, cls, stage, sections or {}) if config else {})
+    token = _yaml_values.set(_read_yaml(config, cls, stage, sections=sections or {}) if config else {})
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
             cls, cli_prog_name=prog, cli_parse_args=arguments, formatter_class=_HelpFormatter
@@ -110,7 +110,7 @@ def load_settings(
         settings: Settings = build(_cli_settings_source=source)
         return settings
     except ValidationError as error:
-        lines = [explain_value(cls, problem, arguments, config) for problem in error.errors()]
+        lines = [explain_value(cls, problem, arguments=arguments, config=config) for problem in error.errors()]
         raise ValueError("\n".join(lines) + f"; see {prog} --help") from None
     except SettingsError as error:
         raise ValueError(f"{explain_flags(cls, str(error))}; see {prog} --help") from None
@@ -142,14 +142,14 @@ def _config_path(arguments: list[str]) -> str | None:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config")
     try:
-        found = parser.parse_known_args(arguments)[0].config
+        path = parser.parse_known_args(arguments)[0].config
     except argparse.ArgumentError:
         return None  # The stage's own parser says what is wrong.
-    return found or os.environ.get(f"{ENV_PREFIX}CONFIG") or None
+    return path or os.environ.get(f"{ENV_PREFIX}CONFIG") or None
 
 
-def _read_yaml(path: str, cls: type[StageSettings], stage: str, sections: Sections) -> dict[str, Any]:
-    """This stage's values from a pipeline file: the shared ones that it knows, then those of its own section.
+def _read_yaml(path: str, cls: type[StageSettings], stage: str, *, sections: Sections) -> dict[str, Any]:
+    """This stage's values from a pipeline's file: the shared ones that it knows, overridden by its own section.
 
     Raises ValueError for a file that cannot be read, for a shared key that no stage knows, and for a key of this
     stage's section that it does not know. Other sections are read, and checked, by their own stages.
@@ -159,16 +159,16 @@ def _read_yaml(path: str, cls: type[StageSettings], stage: str, sections: Sectio
     names = {name.replace("-", "_"): name for name in {stage, *sections}}
     known = own | names.keys()
     if not {key.replace("-", "_") for key in content} <= known:
-        # Shared by others, or a mistake: only their classes, which are imported for it, can tell.
+        # A setting of other stages, or a mistake: to tell, the settings of all stages are imported.
         known |= {key for load in sections.values() for key in setting_names(load())} - {"config"}
     values = _by_name(content, known, path)
     section: dict[str, Any] = {}
     for key in names.keys() & values.keys():
-        found, where = values.pop(key), f"{path}, section {key}"
-        if not isinstance(found, dict | None):
-            raise ValueError(f"{where} is {found!r}, but must be a mapping of that stage's settings")
+        section_values, where = values.pop(key), f"{path}, section {key}"
+        if not isinstance(section_values, dict | None):
+            raise ValueError(f"{where} is {section_values!r}, but must be a mapping of that stage's settings")
         if names[key] == stage:
-            section = _by_name(found or {}, own, where)
+            section = _by_name(section_values or {}, own, where)
     merged = {key: value for key, value in {**values, **section}.items() if value is not None and key in own}
     _say_what_was_read_as_text(merged, guessed, path)
     return merged
@@ -186,7 +186,7 @@ def _load_yaml(path: str) -> tuple[dict[str, Any], set[str]]:
 
 
 def _by_name(values: dict[str, Any], known: set[str], where: str) -> dict[str, Any]:
-    """The values with _ for - in their keys; ValueError for a key that is not known, or there with - and with _."""
+    """The values with _ for - in their keys; ValueError for an unknown key, and for one that is there in both forms."""
     named: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
@@ -199,7 +199,7 @@ def _by_name(values: dict[str, Any], known: set[str], where: str) -> dict[str, A
 
 
 def _say_what_was_read_as_text(values: dict[str, Any], guessed: set[str], path: str) -> None:
-    """On stderr: other programs would read these keys, such as no for Norwegian, otherwise."""
+    """Name on stderr the keys, such as no for Norwegian, that other programs would not read as text."""
     keys = sorted({key for value in values.values() if isinstance(value, dict) for key in value if key in guessed})
     if keys:
         names = printable(", ".join(map(repr, map(str, keys))), VALUE_WIDTH)

@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 
 _NULL, _MERGE, _TEXT = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "merge", "str"))
-# What YAML 1.1 makes of plain text that looks like it. Each setting has a type of its own, which says more.
+# What YAML 1.1 takes unquoted text for by its looks. The type of a setting says better what it is.
 _GUESSED = [f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp", "value")]
 
 
 class Written(str):
-    """Text that has no quotes in its file, and has none in a message."""
+    """Text that is not quoted in its file, and so not in a message either."""
 
     __slots__ = ()
 
@@ -22,7 +22,7 @@ class Written(str):
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain text is text, but for a plain null; a key is text even where it is null."""
+    """Reads every unquoted scalar as text, except null; a key is text even where it is null."""
 
     def __init__(self, stream: bytes, name: str) -> None:
         super().__init__(stream)
@@ -30,10 +30,10 @@ class _Loader(yaml.SafeLoader):
         self.guessed: set[str] = set()
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        """The mapping with its keys as text; here, since merged keys come in later, and may well be there twice."""
+        """The mapping with its keys as text, each there once; later, merged keys come in, which may repeat them."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
-        for place, (key, value) in enumerate(node.value):
+        for index, (key, value) in enumerate(node.value):
             if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
                 continue
             if key.value in seen:
@@ -44,11 +44,11 @@ class _Loader(yaml.SafeLoader):
             if key.style is None and _guess(key.value) not in (_TEXT, _MERGE):
                 self.guessed.add(key.value)
             text = yaml.ScalarNode(_TEXT, key.value, key.start_mark, key.end_mark, style=key.style)
-            node.value[place] = (text, value)
+            node.value[index] = (text, value)
         return node
 
     def construct_text(self, node: Any) -> str:
-        """What the scalar says, of whatever kind it is."""
+        """The scalar as text, whatever YAML 1.1 takes it for."""
         text = str(self.construct_scalar(node))
         return Written(text) if node.style is None else text
 
@@ -64,13 +64,13 @@ for _kind in (_TEXT, *_GUESSED):
 def load_mapping(path: str) -> tuple[dict[str, Any], set[str]]:
     """The file's content, {} where it is empty, and those of its keys that YAML 1.1 would not read as text.
 
-    Scalars are text (Written where they are plain), but for plain nulls, which are None. In UTF-8 or, with a mark,
-    UTF-16. Raises OSError for a file that cannot be read, and ValueError for one that is no YAML, has a key twice in a
-    mapping, or is no mapping at all.
+    Scalars are text (Written where they are not quoted), except unquoted nulls, which are None. The file is in UTF-8
+    or, with a byte order mark, in UTF-16. Raises OSError for a file that cannot be read, and ValueError for one that is
+    no YAML, has a key twice in a mapping, or is no mapping at all.
     """
-    source = Path(path).read_bytes()
+    content_bytes = Path(path).read_bytes()
     try:
-        loader = _Loader(source, path)
+        loader = _Loader(content_bytes, path)
         content = loader.get_single_data()
     except yaml.YAMLError as error:
         raise ValueError(f"is no YAML: {' '.join(str(error).split())}") from None
@@ -84,6 +84,6 @@ def load_mapping(path: str) -> tuple[dict[str, Any], set[str]]:
 
 
 def _guess(text: str) -> str:
-    """The kind that YAML 1.1 reads the plain text as."""
-    resolver: Any = yaml.SafeLoader(b"")  # Its types are not written down.
+    """The tag of what YAML 1.1 takes the unquoted text for."""
+    resolver: Any = yaml.SafeLoader(b"")  # PyYAML has no types for it.
     return str(resolver.resolve(yaml.ScalarNode, text, (True, False)))

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def persisted(documents: DataFrame, *, now: bool = False) -> Iterator[DataFrame]:
-    """The documents on the executors' disks for a while: what reads them several times computes them once.
+    """The documents, on the executors' disks while the block runs: computed once, however often they are read.
 
-    now: before the block is entered, and not when they are first read.
+    now: compute them before the block is entered, not when they are first read.
     """
     from pyspark import StorageLevel
     from pyspark.errors import PySparkException
@@ -22,7 +22,7 @@ def persisted(documents: DataFrame, *, now: bool = False) -> Iterator[DataFrame]
     try:
         documents.persist(StorageLevel.DISK_ONLY)
     except PySparkException:
-        # A platform without executors of one's own (serverless): they are computed again each time.
+        # Not allowed on serverless platforms: there they are computed each time.
         yield documents
         return
     try:
@@ -36,9 +36,9 @@ def persisted(documents: DataFrame, *, now: bool = False) -> Iterator[DataFrame]
 def computed_once(documents: DataFrame) -> DataFrame:
     """The documents as they are when they are first read, on the executors' disks until nothing refers to them.
 
-    For a data source that is written in Python and reads over a network: persisted() does not help there, since
-    Spark 4.1 takes each look at such a source for another one, and reads it again. An executor that is lost takes its
-    part with it, and the job fails.
+    For a data source that is written in Python and reads over a network. persisted() does not help there: Spark 4.1
+    takes each use of such a source for another source, and reads it again. If an executor is lost, so is its part of
+    the documents, and the job fails.
     """
     from pyspark import StorageLevel
     from pyspark.errors import PySparkException
@@ -46,5 +46,5 @@ def computed_once(documents: DataFrame) -> DataFrame:
     try:
         return documents.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY)
     except PySparkException:
-        # A platform without executors of one's own (serverless): they are read again each time.
+        # Not allowed on serverless platforms: there they are read each time.
         return documents

@@ -1,4 +1,4 @@
-"""Commits that other writers were faster than, and tables that they are making: tried again."""
+"""Commits that conflict with those of other writers, and tables that others are creating: tried again."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _CONFLICTS = re.compile(
     r"DELTA_CONCURRENT_|DELTA_METADATA_CHANGED|DELTA_PROTOCOL_CHANGED|"
     r"Concurrent(Append|DeleteRead|DeleteDelete|Transaction|Write|Modification)Exception"
 )
-# What Delta says of a table of which another writer has made the folder, and not yet the first commit.
+# What Delta says of a table whose folder another writer has made, but not yet its first commit.
 _HALF_MADE = re.compile(r"DELTA_TABLE_NOT_FOUND|DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION|TABLE_\w*ALREADY_EXISTS")
 MAX_CONFLICTS = 20
 MAX_CREATIONS = 5
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether another writer was faster."""
+    """Whether the error says that another writer has committed first."""
     return bool(_CONFLICTS.search(f"{type(error).__name__} {error}"))
 
 
 def retry_conflicts(commit: Callable[[], Result]) -> Result:
-    """What commit returns, tried again while other writers are faster; ValueError when they always are."""
+    """What commit returns, called again while other writers commit first; ValueError when they always do."""
     for attempt in range(1, MAX_CONFLICTS + 1):
         try:
             return commit()
@@ -44,7 +44,7 @@ def retry_conflicts(commit: Callable[[], Result]) -> Result:
 
 
 def retry_creation(create: Callable[[], None]) -> None:
-    """Call create, which makes a table, again for some seconds where another run may be making the same one."""
+    """Call create, which makes a table; call it again for some seconds where another run may be making the same one."""
     for attempt in range(1, MAX_CREATIONS + 1):
         try:
             retry_conflicts(create)

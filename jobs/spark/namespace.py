@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Namespace:
-    """A schema ("catalog.schema" or "schema"), or a folder or URI that holds a Delta table a folder.
+    """A schema ("catalog.schema" or "schema"), or a folder or URI with one folder per Delta table.
 
     Exactly one of schema_parts and folder is set; make one with Namespace.parse.
     """
@@ -65,18 +65,18 @@ class Namespace:
     def table_names(self, spark: SparkSession) -> list[str]:
         """The names of the tables that the namespace holds, in order.
 
-        Spark cannot list a folder that is not on this machine: there, the known ones that exist.
+        Spark cannot list a folder that is not on this machine: there, only the tables of this project that exist.
         """
         if self.schema_parts:
             schema = ".".join(quote_name(part) for part in self.schema_parts)
             with spark_reasons(f"namespace {self} cannot be read"):
                 listed = spark.sql(f"show tables in {schema}").where("not isTemporary").collect()
-            found = [row["tableName"] for row in listed]
+            names = [row["tableName"] for row in listed]
         elif os.path.isdir(local := _local(self.folder)):
-            found = [name for name in os.listdir(local) if os.path.isdir(f"{local}/{name}/_delta_log")]
+            names = [name for name in os.listdir(local) if os.path.isdir(f"{local}/{name}/_delta_log")]
         else:
-            found = [name for name in known_tables() if self.exists(spark, name)]
-        return sorted(name for name in found if NAME.match(name))
+            names = [name for name in known_tables() if self.exists(spark, name)]
+        return sorted(name for name in names if NAME.match(name))
 
     def require_creatable(self, spark: SparkSession, contract: TableContract) -> None:
         """Raise ValueError where it can be told beforehand that create would fail; nothing is created."""
@@ -100,7 +100,7 @@ class Namespace:
             _refuse_read_only(f"{self.folder}/{contract.name}")
         with spark_reasons(self._not_created(contract)):
             self._create_schema(spark)
-            # Runs that begin at once make the same tables.
+            # Runs that start at the same time make the same tables.
             retry_creation(lambda: create_table(spark, contract, self.identifier(contract.name)))
 
     def read(self, spark: SparkSession, contract: TableContract) -> DataFrame:
@@ -129,7 +129,7 @@ class Namespace:
         from schemas.contract import check_schema
 
         check_schema(rows.schema, contract, f"what was to be added to {contract.name}")
-        # Analyzed once more: the writer would start from the text of a SQL statement, whose inputs have gone.
+        # Without the select, the writer would parse the rows' SQL statement again, whose inputs are gone by then.
         writer = rows.select("*").writeTo(self.identifier(contract.name))
         for key, value in (options or {}).items():
             writer = writer.option(key, value)
@@ -179,7 +179,7 @@ class Namespace:
 
 
 def _refuse_read_only(folder: str) -> None:
-    """A table that is there already would be missed by creating it, and the job would fail at its end."""
+    """Raise ValueError for a table that is there but read-only: creating it does not fail, only writing at the end."""
     path = _local(folder)
     if os.path.isdir(path) and not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise ValueError(f"{path} cannot be written by this user; name another folder with --namespace")

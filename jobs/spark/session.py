@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 SUPPORTED_JAVA = (17, 21)
 DELTA_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
-# The JVM only moves rows here, the model runs in Python: measured on two busy cores, a first small ingest takes
-# 14-18 s with these and 32-44 s without.
-# The first compiler alone is given 48 MB for its code; after some minutes of Spark that is full, and no code is
-# compiled any more.
+# The JVM only moves rows here, the model runs in Python: on two busy cores, a first small ingest takes 14-18 s with
+# these options and 32-44 s without. The code cache is larger than the 48 MB that the JVM gives to its first compiler
+# alone: those are full after some minutes of Spark, and then nothing more is compiled.
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
 # Set on Databricks, where Delta is built in, and for Spark Connect, where the server has it or not.
 PROVIDED_BY = ("DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
@@ -51,13 +50,13 @@ def get_session(app_name: str) -> SparkSession:
 def local_session(app_name: str, master: str | None = None, conf: Mapping[str, str] | None = None) -> SparkSession:
     """A new session in this machine's own JVM: quiet, no web page, workers on this very interpreter.
 
-    By default with a slot a core: Java's own count (local[*]) may be another. conf is added last. Raises ValueError for
-    a missing or wrong Java.
+    By default with one slot per core: Java's own count (local[*]) may differ. conf overrides all other settings. Raises
+    ValueError for a missing or wrong Java.
     """
     from pyspark.sql import SparkSession
 
     require_java()
-    # They log, with two stack traces, the error that is raised to the caller anyway.
+    # These log, with two stack traces, an error that is raised to the caller anyway.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
@@ -81,9 +80,9 @@ def require_java() -> None:
         raise ValueError(f"Spark needs Java {wanted}, but {where}; install one (OpenJDK will do), set JAVA_HOME")
     # Whoever sets JAVA_HOME and PATH starts this program too.
     banner = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    found = re.search(r'version "(\d+)', banner)
-    if found is None or int(found.group(1)) not in SUPPORTED_JAVA:
-        version = found.group(1) if found else banner.strip()[:80] or "unknown"
+    match = re.search(r'version "(\d+)', banner)
+    if match is None or int(match.group(1)) not in SUPPORTED_JAVA:
+        version = match.group(1) if match else banner.strip()[:80] or "unknown"
         raise ValueError(f"Spark needs Java {wanted}, but {java} is Java {version}; set JAVA_HOME to one of those")
 
 
@@ -95,11 +94,11 @@ def _local_conf() -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(max(2, cores)),
         "spark.databricks.delta.snapshotPartitions": "2",
-        # A document is long, and a batch of them is what a Python worker holds at once.
+        # Documents are long, and a Python worker holds a whole batch of them.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
         "spark.driver.memory": f"{_driver_memory_gib()}g",
         "spark.driver.extraJavaOptions": f"{QUICK_JVM} {log_option()}".strip(),
-        # A laptop's own name often does not resolve, or resolves to a network that has gone.
+        # A laptop's own name often does not resolve, or resolves to an address of a network that it has left.
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",

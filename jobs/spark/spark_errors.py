@@ -10,15 +10,15 @@ from urllib.parse import unquote
 
 from jobs.terminal.display import printable
 
-# Of the line, of a cause on it, and of one type or value in it: Spark quotes rows, which may be documents.
+# Longest line, longest cause on it, longest type or value in it: Spark quotes rows, which may be documents.
 WIDTH, CAUSE_WIDTH, TYPE_WIDTH = 500, 200, 60
 NUM_COLUMNS = 3
 
-# Lines of Java's stack, between the messages.
+# Lines of Java's stack, which stand between the messages.
 _STACK = re.compile(r"\s+(at |\.\.\. \d|Suppressed: |Caused by: )|(Driver|JVM) stacktrace:")
 _CAUSE = re.compile(r"(?:: |Caused by: )((?:[\w$]+\.)+[\w$]+)(?:: (.*))?")
 _CLASS = re.compile(r"((?:[a-z]\w*\.)+[A-Z][\w$]*)(?:: |$)")
-# Around an error, with nothing to say of it.
+# Text before an error that says nothing of it.
 _AROUND = re.compile(
     r"Job aborted due to stage failure: .*?most recent failure: Lost task [\d.]+ in stage [\d.]+ \(TID \d+\) \(.*?\): |"
     r"\[STREAM_FAILED\] Query \[.*?\] terminated with exception: |Exception thrown in awaitResult: ?|"
@@ -26,7 +26,7 @@ _AROUND = re.compile(
 )
 _VALUE = re.compile(r"(?<=The value ').+(?=' of the type )", re.DOTALL)
 _READING = "error while reading file"
-# What few people know the meaning of.
+# What to add to messages that few people understand.
 _IN_WORDS = {
     "Unexpected end of (input|ZLIB)|Truncated source": "the file is cut off",
     "Expected magic number|length is too low": "the file is cut off, or no Parquet",
@@ -44,7 +44,7 @@ class _Cause(NamedTuple):
 
 
 def is_spark_error(error: BaseException) -> bool:
-    """Whether Spark, its JVM or the way to it raised the error."""
+    """Whether Spark, its JVM or the connection to it raised the error."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
@@ -77,7 +77,7 @@ def reason(error: BaseException) -> str:
     head, cause = next((text for text in said if _READING in text), said[0]), said[-1]
     line = head
     if cause != head and not explains_itself(error):
-        # A file once on a line is enough.
+        # Name the file only once.
         first, _, rest = cause.partition(" ")
         cause = f"it {rest}" if "/" in first and first in head else cause
         if not _words(cause) <= _words(head):
@@ -91,28 +91,28 @@ def _causes(error: BaseException) -> list[_Cause]:
     """The error and its causes, outermost first, by their texts: Spark Connect has no more than those."""
     try:
         text = str(error)
-    except Exception:  # The JVM is asked for it, and may be gone.
+    except Exception:  # The text comes from the JVM, which may be gone.
         return []
     text = re.sub(r"\AAn error occurred while calling .*\n(?=: )", "", text)
-    found = _blocks(text)
-    # Of an error that PySpark knows, its text has no causes.
+    causes = _blocks(text)
+    # The text of an error that PySpark knows has no causes.
     stack = getattr(error, "_stackTrace", None) or getattr(error, "_stacktrace", None)
-    return found + (_blocks(stack)[1:] if len(found) == 1 and isinstance(stack, str) else [])
+    return causes + (_blocks(stack)[1:] if len(causes) == 1 and isinstance(stack, str) else [])
 
 
 def _blocks(text: str) -> list[_Cause]:
-    found: list[tuple[str, list[str]]] = [("", [])]
+    blocks: list[tuple[str, list[str]]] = [("", [])]
     for line in text.splitlines():
         if start := _CAUSE.fullmatch(line):
-            found.append((start[1], [start[2] or ""]))
+            blocks.append((start[1], [start[2] or ""]))
         elif not _STACK.match(line):
-            found[-1][1].append(line)
-    causes = [_Cause(name, "\n".join(lines).strip()) for name, lines in found]
+            blocks[-1][1].append(line)
+    causes = [_Cause(name, "\n".join(lines).strip()) for name, lines in blocks]
     return [cause for cause in causes if cause.name or cause.message]
 
 
 def _in_short(cause: _Cause) -> str:
-    """What the cause says itself, in a line; empty where it only stands around another one."""
+    """What the cause itself says, on one line; empty where it only wraps another one."""
     name, message = cause
     if "Traceback (most recent call last)" in message:
         return _of_python(message)
@@ -123,24 +123,24 @@ def _in_short(cause: _Cause) -> str:
         return _class_in_words(name)
     if "Failed merging schemas" in message:
         return _merging(message)
-    # A text that was to be a number may be a document.
+    # The value may be a document where a number was expected.
     message = _VALUE.sub(lambda value: printable(value[0], TYPE_WIDTH), message)
     first, *more = [line.strip() for line in message.splitlines() if line.strip()]
     if more and (first.endswith(":") or more[0].startswith("- ")):
         first += f" {printable(more[0], CAUSE_WIDTH)}"
-    # Advice to who wrote the query, which is nobody here.
+    # Drop advice for the author of the query: whoever reads this did not write it.
     first = re.sub(r"\s*SQLSTATE: \w{5}|\. Please check the data types of the columns being merged.*", "", first)
     first = _plain_paths(first.rstrip(" .;"))
-    # An error of Java's own, or a mere name, is nothing without its class.
+    # The message of one of Java's own errors, or a mere name, says nothing without the class.
     bare = name.endswith("Error") or name.startswith("java.nio.file.") or " " not in first
     return f"{_simple(name)}: {first}" if name and bare else first
 
 
 def _of_python(message: str) -> str:
-    """A Python worker's own words: below its stack, the only lines there without spaces before them."""
+    """What a Python worker's error says: the line below its stack, whose own lines are indented."""
     others = "Traceback|During|The above|JVM|Caused by"
-    found: list[str] = re.findall(rf"^[ \t].*\n(?=\S)(?!{others})(.+)$", message, re.MULTILINE)
-    return (found or message.splitlines())[-1].rstrip(" .;")
+    messages: list[str] = re.findall(rf"^[ \t].*\n(?=\S)(?!{others})(.+)$", message, re.MULTILINE)
+    return (messages or message.splitlines())[-1].rstrip(" .;")
 
 
 def _class_in_words(name: str) -> str:
@@ -153,8 +153,8 @@ def _simple(name: str) -> str:
 
 
 def _merging(message: str) -> str:
-    """Which columns have other types in one file than in another; Spark shows both schemas whole, and no difference."""
-    schemas = [_fields(found) for found in re.findall(r'"STRUCT<(.*)>"', message)]
+    """Which columns have different types in two files; Spark itself shows both schemas whole."""
+    schemas = [_fields(struct) for struct in re.findall(r'"STRUCT<(.*)>"', message)]
     first = message.splitlines()[0].strip()
     if len(schemas) != 2:
         return first.rstrip(":")
@@ -169,22 +169,22 @@ def _merging(message: str) -> str:
 
 
 def _fields(struct: str) -> dict[str, str]:
-    """The fields of a struct type, by name: commas inside of <>, () and backquotes divide none."""
+    """The types of a struct's fields by name; commas inside <>, () and backquotes do not separate fields."""
     fields, depth, begin, quoted = [], 0, 0, False
-    for place, char in enumerate(struct):
+    for index, char in enumerate(struct):
         quoted ^= char == "`"
         if not quoted:
             depth += (char in "<(") - (char in ">)")
             if char == "," and depth == 0:
-                fields.append(struct[begin:place])
-                begin = place + 1
+                fields.append(struct[begin:index])
+                begin = index + 1
     fields.append(struct[begin:])
     pairs = [re.match(r"\s*(`(?:[^`]|``)*`|[^:]*): (.*)", field, re.DOTALL) for field in fields]
     return {pair[1]: pair[2] for pair in pairs if pair}
 
 
 def _plain_paths(text: str) -> str:
-    """Files of this machine as people write them; after three slashes Spark writes a blank as %20."""
+    """The text with paths of this machine as people write them; Spark writes a space as %20 after file:///."""
     decoded = re.sub(r"file://(/\S*)", lambda path: unquote(path[1]), text)
     return re.sub(r"\bfile:(?=/)", "", decoded)
 

@@ -1,4 +1,4 @@
-"""The SQL statements of the jobs: each in a file of its owner's sql folder, read from wherever the package lies."""
+"""The SQL statements of the jobs: each a file in the sql folder of its package, also inside a wheel or zip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def run_statement(
     spark: SparkSession, name: str, values: dict[str, Any] | None = None, **inputs: DataFrame | str
 ) -> DataFrame:
-    """The result of jobs/OWNER/sql/NAME.sql, called OWNER/NAME.
+    """The result of jobs/PACKAGE/sql/NAME.sql, where name is PACKAGE/NAME.
 
     values are bound to its :markers, DataFrames and literal text to its {braces}.
     """
@@ -25,9 +25,9 @@ def run_statement(
 
 
 def local_rows(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: str) -> DataFrame:
-    """A few rows that lie in the driver; schema as "name type, name type".
+    """A few rows of the driver as a DataFrame; schema as "name type, name type".
 
-    Read without a task: of a list Spark makes an RDD, for which it starts a Python worker (0.6 s a time, not 0.3).
+    Reading them needs no task. From a list, Spark would make an RDD and start a Python worker (0.6 s instead of 0.3 s).
     """
     import pyarrow as pa
     from pyspark.sql.types import StructType
@@ -39,25 +39,25 @@ def local_rows(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: str
 
 
 def local_table(spark: SparkSession, table: pa.Table, types: StructType) -> DataFrame:
-    """An Arrow table of a few rows as a DataFrame that lies in the driver."""
-    # 0 stands for no limit, and Spark 4.1 hands it to Arrow, which takes no such thing.
+    """An Arrow table of a few rows of the driver as a DataFrame."""
+    # 0 stands for no limit, but Spark 4.1 hands it to Arrow, which refuses it.
     if int(spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") or 1) < 1:
         return spark.createDataFrame([tuple(row.values()) for row in table.to_pylist()], types)
     return spark.createDataFrame(table, types)
 
 
 def statement(name: str) -> str:
-    """The text of jobs/OWNER/sql/NAME.sql, called OWNER/NAME, also from inside a wheel or zip."""
-    owner, _, file = name.partition("/")
-    return files("jobs").joinpath(owner, "sql", f"{file}.sql").read_text(encoding="utf-8")
+    """The text of jobs/PACKAGE/sql/NAME.sql, where name is PACKAGE/NAME."""
+    package, _, file = name.partition("/")
+    return files("jobs").joinpath(package, "sql", f"{file}.sql").read_text(encoding="utf-8")
 
 
 def _let_delta_bind(spark: SparkSession) -> None:
-    """Spark 4.1 hands values to the parser, and Delta's parser drops them: delta-io/delta#7640."""
+    """Have Spark bind values itself: Spark 4.1 hands them to Delta's parser, which drops them (delta-io/delta#7640)."""
     from pyspark.errors import PySparkException
 
     try:
         spark.conf.set("spark.sql.legacy.parameterSubstitution.constantsOnly", "true")
     except PySparkException:
-        # A platform that does not let it be set binds values with its own parser.
+        # Platforms that do not allow this setting bind values with their own parser.
         return

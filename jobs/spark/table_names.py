@@ -1,4 +1,4 @@
-"""Names of tables as people write them and as SQL has them, quoted, and which tables there are."""
+"""Names of tables as people write them and as quoted SQL, and which tables there are."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def absolute_path(path: str) -> str:
 
 
 def known_tables() -> list[str]:
-    """The names of the tables that have a contract."""
+    """The names of the tables that have a contract in schemas/."""
     names = [module.name for module in pkgutil.iter_modules(schemas.__path__)]
     return [name for name in names if hasattr(importlib.import_module(f"schemas.{name}"), "TABLE")]
 
 
 def refuse_hostile(text: str, what: str) -> None:
     """Raise ValueError for an empty name, and for one with quotes, semicolons or control characters."""
-    found = _HOSTILE.search(text)
-    if found or not text.strip():
-        bad = f"holds {found.group()!r}" if found else "is empty"
+    hostile = _HOSTILE.search(text)
+    if hostile or not text.strip():
+        bad = f"holds {hostile.group()!r}" if hostile else "is empty"
         raise ValueError(f"{what} is {text!r}, which {bad}; no quotes, semicolons or control characters here")

@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
     from udfs.checkpoint import Checkpoint
 
-# Spark's own number of them.
+# Spark's default.
 SHUFFLE_PARTITIONS = 200
-# Of a worker on a CPU, besides the weights: Python, its libraries and a pass of WORKER_TOKENS. The scorer of SmolLM2's
-# full windows takes half of it (tests/benchmarks/RESULTS.md).
+# Memory of a worker on a CPU besides the weights, in bytes, for Python, its libraries and a pass of WORKER_TOKENS.
+# Scoring full windows with SmolLM2 takes half of it (tests/benchmarks/RESULTS.md).
 WORKER_BYTES, WORKER_TOKENS = 2 * 2**30, 4096
-# The share of the cores that must have a thread: what tasks of one thread gain is a sixth.
+# Smallest share of the cores that must have a thread: tasks of one thread each gain a sixth, and idle cores lose it.
 BUSY_CORES = 5 / 6
 
 
 def num_tasks(spark: SparkSession, asked: int | None, checkpoint: Checkpoint, pass_tokens: int) -> int:
-    """Tasks to cut the work into: what was asked, else as many as run at a time, else Spark's shuffle partitions.
+    """How many tasks the work is cut into: as many as asked for, or else by the machines.
 
-    On a single machine that is one where there is a GPU, which holds one model, and on CPUs one a core: on two cores,
-    two tasks of one thread took a sixth less time than one of two (tests/benchmarks/RESULTS.md). Each has a model of
-    its own, and all of them half of the memory; where that is too little for so many, fewer tasks have more threads. A
-    model whose size is not known, and a machine that is not this one, have one. On a cluster many small tasks cost
-    nothing: a worker keeps its model from one to the next.
+    On a single machine with a GPU, which holds one model, one task. On a single machine without, one task per core: on
+    two cores, two tasks of one thread took a sixth less time than one of two (tests/benchmarks/RESULTS.md). Each task
+    has a model of its own, and together they may take half of the memory; where that is too little, there are fewer
+    tasks with more threads. Where the model's size or the machine's memory is not known, one task. On a cluster, as
+    many as Spark's shuffle partitions: small tasks cost nothing there, since a worker keeps its model for the next.
 
-    pass_tokens: tokens of the longest pass of the model, which its memory grows with.
+    pass_tokens: tokens of the longest pass of the model, with which its memory grows.
     """
     import torch
     from pyspark.sql.utils import is_remote
@@ -47,27 +47,27 @@ def num_tasks(spark: SparkSession, asked: int | None, checkpoint: Checkpoint, pa
     weights = None if torch.cuda.is_available() or is_remote() else num_parameters(checkpoint)
     if weights is None:
         return 1
-    # Of 16 bits too: they are read in float32 where a loss overflows them.
+    # Four bytes for half precision too: where a loss overflows it, the model is read in float32.
     worker = 4 * weights + WORKER_BYTES * max(WORKER_TOKENS, pass_tokens) // WORKER_TOKENS
     return most_tasks(min(slots, num_cores()), num_cores(), memory_bytes() // 2 // worker)
 
 
 def most_tasks(slots: int, cores: int, fitting: int) -> int:
-    """The most tasks that have a slot and memory, of the numbers that leave few cores without a thread."""
+    """The largest number of tasks that have a slot and memory and leave few cores without a thread."""
     numbers = range(1, max(1, min(slots, fitting)) + 1)
     return max(tasks for tasks in numbers if tasks * (cores // tasks) >= BUSY_CORES * cores)
 
 
 def threads_per_task(spark: SparkSession, tasks: int) -> int | None:
-    """CPU threads for each task on a single machine; None on a cluster, where spark.task.cpus says it."""
+    """CPU threads per task on a single machine; None on a cluster, where spark.task.cpus says it."""
     slots = _local_slots(spark)
     return None if slots is None else max(1, num_cores() // min(tasks, slots))
 
 
 def num_devices(spark: SparkSession, tasks: int) -> int:
-    """Models at work at a time: on a single machine as many as run at once; on a cluster its GPUs, or its task slots.
+    """How many models run at a time: on a single machine one per running task; on a cluster one per GPU or task slot.
 
-    What the settings of a cluster do not say, because it grows and shrinks, counts as one.
+    A number that a cluster's settings do not say, because it grows and shrinks, counts as one.
     """
     slots = _local_slots(spark)
     if slots is not None:
@@ -84,8 +84,8 @@ def num_devices(spark: SparkSession, tasks: int) -> int:
 def _local_slots(spark: SparkSession) -> int | None:
     """Tasks that run at a time on a single machine (local, local[4], local[*], local[4, 2]); None on a cluster."""
     master = spark.conf.get("spark.master", "") or ""
-    found = re.fullmatch(r"local(?:\[\s*(\d+|\*)\s*(?:,.*)?\])?", master)
-    if found is None:
+    local = re.fullmatch(r"local(?:\[\s*(\d+|\*)\s*(?:,.*)?\])?", master)
+    if local is None:
         return None
-    cpus = num_cores() if found[1] == "*" else int(found[1] or 1)
+    cpus = num_cores() if local[1] == "*" else int(local[1] or 1)
     return max(1, cpus // int(spark.conf.get("spark.task.cpus", "1") or 1))

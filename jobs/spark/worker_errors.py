@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What Spark says when a Python worker, or the executor that it belongs to, is suddenly gone.
+# What Spark says when a Python worker, or the executor that it belongs to, is gone all at once.
 _DEATHS = re.compile(
     r"Python worker exited unexpectedly|ExecutorLostFailure|ExecutorDeadException|worker process has died"
 )
-# How a worker's error begins, below its stack, where the model, its device or its memory could not take a text. Any
-# other error, such as a ValueError of ours, is no document's fault.
+# How a worker's error begins, below its stack, where a text was too much for the model, its device or its memory. Any
+# other error, such as a ValueError of this project, is no document's fault.
 _RAISED = re.compile(r"^(?:torch\.[\w.]+|RuntimeError|IndexError|MemoryError)\b.*", re.MULTILINE)
 
 
 def worker_failure(error: BaseException) -> str | None:
-    """What ended a worker, in short, where a document can be the cause; None where it cannot."""
+    """What ended a worker, in a few words, where a document can be the cause; None where it cannot."""
     if _DEATHS.search(str(error)):
         return "died"
     raised = _RAISED.search(str(error))

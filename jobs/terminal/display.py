@@ -1,4 +1,4 @@
-"""Text on a person's terminal: what a document holds must not move the cursor or hide a line."""
+"""Text on a person's terminal: nothing in a document may move the cursor or hide a line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXAMPLES = 3
 
 def printable(text: str, width: int | None = None) -> str:
     """The text on one line with control, format and unpaired characters escaped, cut to width with an ellipsis."""
-    # A document may be megabytes long; each character takes at least one cell.
+    # Cut first: a document may be megabytes long, and escaping makes no text shorter.
     head = text if width is None else text[: width + 1]
     escaped = "".join(char if char.isprintable() else _escape(char) for char in head)
     if width is None or len(escaped) <= width:

@@ -38,7 +38,7 @@ class Tracker:
             self._print(self._line())
 
     def expect(self, total: int | None) -> None:
-        """Take total for the units that there are in all."""
+        """Set the number of units that there are in all."""
         self._total = total
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, total=total)
@@ -57,13 +57,13 @@ class Tracker:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        # The rate of the last minutes, not seconds: documents of very different lengths come in batches.
+        # The rate of the last minutes, not seconds: batches hold documents of very different lengths.
         self._bar = Progress(*columns, console=Console(file=self._stream), speed_estimate_period=300)
         self._task = self._bar.add_task(self._title, total=self._total, rate="")
         self._bar.start()
 
     def stop(self, *, finished: bool) -> None:
-        """Take the bar away, and say in one line what was done."""
+        """Remove the bar or, where there is none, print a line that says what was done."""
         if self._bar is not None:
             self._bar.stop()
         elif finished:
@@ -71,7 +71,7 @@ class Tracker:
             self._print(f"{self._title}: {self.done:,} {self._unit} in {duration(seconds)}, {self._rate_text()}")
 
     def _print(self, line: str) -> None:
-        # A terminal that has gone stops no work.
+        # Work goes on although the terminal is gone.
         with suppress(OSError):
             print(line, file=self._stream, flush=True)
 
@@ -79,7 +79,7 @@ class Tracker:
         return self.done / max(time.monotonic() - self._started, 1e-9)
 
     def _rate_text(self) -> str:
-        """The rate to two digits or more: a model may take seconds for one."""
+        """The rate with at least two digits: a model may take seconds per unit."""
         rate = self._rate()
         return f"{rate:,.0f} {self._unit}/s" if rate >= 10 else f"{rate:.2g} {self._unit}/s"
 
@@ -100,7 +100,7 @@ def progress(
 
     stream: stderr unless given, so that what a program reads from stdout stays clean.
     """
-    tracker = Tracker(title, total, unit, stream or sys.stderr)
+    tracker = Tracker(title, total=total, unit=unit, stream=stream or sys.stderr)
     tracker.start()
     finished = False
     try:
@@ -111,7 +111,7 @@ def progress(
 
 
 def duration(seconds: float) -> str:
-    """The time in the two units that matter: 42 s, 3 min 5 s, 2 h 10 min."""
+    """The time in its one or two largest units: 42 s, 3 min 5 s, 2 h 10 min."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"

@@ -75,8 +75,8 @@ def measure(num_tokens: int, rounds: int, tasks: int | None) -> tuple[list[tuple
     )
     spark = local_session("benchmark")
     namespace = Namespace.parse(folder)
-    scorer = resolve_scorer(settings, spark, namespace)
-    plan = scoring_plan(settings, spark, scorer)
+    scorer = resolve_scorer(spark, namespace, settings)
+    plan = scoring_plan(spark, settings, scorer)
     rows = [(f"{number:05}", "x", text, None) for number, text in enumerate(workload.texts)]
     namespace.create(spark, corpus.TABLE)
     namespace.append(spark.createDataFrame(rows, corpus.TABLE.schema), corpus.TABLE)
@@ -85,11 +85,11 @@ def measure(num_tokens: int, rounds: int, tasks: int | None) -> tuple[list[tuple
     def through_spark(chosen: object) -> float:
         namespace.create(spark, scores.TABLE)
         spark.sql(f"delete from {namespace.identifier(scores.TABLE.name)}")
-        log = RunLog(spark, namespace, scorer.scorer_id, "benchmark")
+        log = RunLog(spark, namespace, scorer_id=scorer.scorer_id, source="benchmark")
         log.record = lambda *_args, **_kwargs: None  # type: ignore[method-assign]
         begin = time.perf_counter()
         with progress("Scoring", stream=StringIO()) as bar:
-            BatchScorer(namespace, plan, log, bar).score(spark, chosen)  # type: ignore[arg-type]
+            BatchScorer(namespace, plan, log=log, bar=bar).score(spark, chosen)  # type: ignore[arg-type]
         return time.perf_counter() - begin
 
     few = documents.filter("doc_id < '00004'")

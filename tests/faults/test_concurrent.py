@@ -23,7 +23,7 @@ def test_runs_of_one_scorer_at_once_lose_nothing_and_score_nothing_twice(
 ) -> None:
     texts = documents(80)
     add_documents(spark, stage.namespace, texts)
-    # Half of them with a checkpoint of their own: those meet only in the scores table.
+    # Half of the runs have a checkpoint of their own: they share only the scores table.
     processes = [
         stage.start("--batch-bytes", "2000", *(["--checkpoint", f"{stage.namespace}/own-{n}"] if n % 2 else []))
         for n in range(count)
@@ -31,7 +31,7 @@ def test_runs_of_one_scorer_at_once_lose_nothing_and_score_nothing_twice(
     statuses = [process.wait(800) for process in processes]
     said = stage.said()
     assert 0 in statuses, said[-3000:]
-    # Whoever stopped says why, in words.
+    # A run that stopped says why, in words.
     assert statuses.count(2) <= said.count("another run of this scorer"), said[-3000:]
     assert set(statuses) <= {0, 2}, said[-3000:]
     stage.run()

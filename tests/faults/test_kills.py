@@ -34,7 +34,7 @@ def test_a_driver_killed_at_twenty_random_moments(spark: SparkSession, stage: St
     for part in range(4):
         add_documents(spark, stage.namespace, {k: v for k, v in texts.items() if int(k[-3:]) % 4 == part})
     moments = random.Random(0)
-    # As many moments in each part of a run, however fast the machine starts: most of a short run is its start.
+    # Equally many kills in each part of a run, however fast the machine starts: most of a short run is its start.
     aims = [STARTING, RECORDED, COMMITTED] * NUM_KILLS
     killed: Counter[str] = Counter()
     for aim in aims[:NUM_KILLS]:

@@ -22,7 +22,7 @@ def test_millions_of_one_character_are_scored_and_sixty_megabytes_are_not_read(
         f"select 'one character', 'poison', repeat('x', {NUM_CHARACTERS}), null "
         "union all select '60 MB', 'poison', repeat('Sixty million. ', 4000000), null"
     )
-    # One thread a worker: with two, on a busy machine, this took more than twice as long.
+    # One thread per worker: with two, on a busy machine, this took more than twice as long.
     stage.run("--tasks", "2", seconds=800)
     found = {row["doc_id"]: row for row in all_scores(spark, stage.namespace)}
     assert found.keys() == {*documents(20), "one character", "60 MB"}

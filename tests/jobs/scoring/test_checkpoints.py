@@ -37,7 +37,7 @@ def test_scorers_sources_and_namespaces_may_share_a_folder_for_checkpoints(
     assert score(checkpoint=shared)["num_documents"] == 3
     assert score(checkpoint=shared, mask_mode="zero")["num_documents"] == 3
     assert score(checkpoint=shared, corpus_table=f"{other}/corpus")["num_skipped"] == 2
-    # Another namespace's scores have nothing of what the first one's stream has read.
+    # What the first namespace's stream has read is not in the scores of another namespace.
     assert score(checkpoint=shared, corpus_table=f"{namespace}/corpus", namespace=other)["num_documents"] == 3
     assert len(all_scores(spark, namespace)) == 6
     assert sorted(scores_by_id(spark, other)) == sorted(documents(3))
@@ -100,7 +100,7 @@ def test_scores_that_were_deleted_are_noticed_without_the_rows_of_the_runs(
 def test_scores_that_were_deleted_are_noticed_however_many_commits_ago(
     spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.scoring.source.NUM_COMMITS", 1)
+    monkeypatch.setattr("jobs.scoring.history.NUM_COMMITS", 1)
     add_documents(spark, namespace, documents(6))
     score()
     change_scores(spark, namespace)
@@ -113,12 +113,12 @@ def test_scores_that_were_deleted_are_noticed_however_many_commits_ago(
 def test_the_history_of_scores_is_read_back_to_the_last_run_and_no_further(
     spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.scoring.source.NUM_COMMITS", 1)
+    monkeypatch.setattr("jobs.scoring.history.NUM_COMMITS", 1)
     add_documents(spark, namespace, documents(24))
     score(batch_bytes=1)
     add_documents(spark, namespace, documents(1, first=24))
     score()
-    # Delta itself has no need of them: it begins at its checkpoint, of every tenth commit.
+    # Delta itself does not need them: it begins at its checkpoint, which it writes every ten commits.
     for version in range(9):
         Path(namespace, f"scores/_delta_log/{version:020}.json").write_text("Nobody can read this.")
     assert score()["num_documents"] == 0

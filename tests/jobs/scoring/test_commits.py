@@ -13,14 +13,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.corpus.documents import read_documents
-from jobs.scoring.batch_scorer import BatchScorer, Transaction
+from jobs.scoring.bisection import Bisection
+from jobs.scoring.commit import ScoresWriter, Transaction
 from jobs.scoring.plan import ScoringPlan
 from jobs.scoring.run_log import RunLog
 from jobs.scoring.scorers import resolve_scorer
 from jobs.scoring.stage import ScoreSettings, scoring_plan
 from jobs.settings.documents import DocumentTable
 from jobs.spark.namespace import Namespace
-from jobs.terminal.progress import progress
 from schemas import scores
 from tests.jobs.scoring.scoring_cases import WINDOW, add_documents, all_scores, corpus_table, documents, scores_by_id
 from udfs.spark_udfs import SCORE_TYPE
@@ -30,6 +30,10 @@ Score = Callable[..., dict[str, Any]]
 
 def num_commits(spark: SparkSession, namespace: str) -> int:
     return spark.sql(f"describe history delta.`{namespace}/scores`").filter("operation = 'WRITE'").count()
+
+
+def commits(place: Namespace, plan: ScoringPlan, log: RunLog) -> Bisection:
+    return Bisection(ScoresWriter(place, plan, log.run_id), log.add)
 
 
 def test_a_commit_that_delta_has_seen_counts_nothing_and_one_whose_rows_are_gone_is_an_error(
@@ -46,28 +50,26 @@ def test_a_commit_that_delta_has_seen_counts_nothing_and_one_whose_rows_are_gone
     place = Namespace.parse(namespace)
     add_documents(spark, namespace, documents(3))
     place.create(spark, scores.TABLE)
-    scorer = resolve_scorer(settings, spark, place)
+    scorer = resolve_scorer(spark, place, settings)
     texts = read_documents(spark, place, settings.document_table())
-    monkeypatch.setattr("jobs.scoring.batch_scorer.COUNTS_TIMEOUT", 5.0)
-    plan = scoring_plan(settings, spark, scorer)
+    monkeypatch.setattr("jobs.scoring.commit.COUNTS_TIMEOUT", 5.0)
+    plan = scoring_plan(spark, settings, scorer)
     options = Transaction("app", 0).options(4095)
-    faster, slower = (RunLog(spark, place, scorer.scorer_id, "source") for _ in range(2))
-    with progress("Scoring") as bar:
-        assert BatchScorer(place, plan, faster, bar)._commit(spark, texts, options) == ""
-        batches = BatchScorer(place, plan, slower, bar)
-        assert batches._commit(spark, texts, options) == ""
-        assert (faster.num_documents, slower.num_documents) == (3, 0)
-        assert len(scores_by_id(spark, namespace)) == 3
-        spark.sql(f"delete from {place.identifier('scores')} where doc_id = 'doc-001'")
-        with pytest.raises(ValueError, match=r"restored or rows were deleted.*--mode reconcile"):
-            batches._commit(spark, texts, options)
+    faster, slower = (RunLog(spark, place, scorer_id=scorer.scorer_id, source="source") for _ in range(2))
+    assert commits(place, plan, faster).commit(spark, texts, options) is None
+    assert commits(place, plan, slower).commit(spark, texts, options) is None
+    assert (faster.num_documents, slower.num_documents) == (3, 0)
+    assert len(scores_by_id(spark, namespace)) == 3
+    spark.sql(f"delete from {place.identifier('scores')} where doc_id = 'doc-001'")
+    with pytest.raises(ValueError, match=r"restored or rows were deleted.*--mode reconcile"):
+        commits(place, plan, slower).commit(spark, texts, options)
 
 
 def test_counts_that_spark_has_lost_are_counted_again_and_nobody_is_accused(
     spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_documents(spark, namespace, documents(3) | {"long": "word " * 400})
-    monkeypatch.setattr(RunLog, "wait_for", lambda *_: None)
+    monkeypatch.setattr("jobs.scoring.commit.wait_for_counts", lambda *_: None)
     # The one that fails could be tried again at once: nothing that was committed is missing for that.
     result = score(mode="reconcile", max_text_bytes=1500)
     assert (result["scored"], result["failed"]) == (3, 1)
@@ -88,13 +90,10 @@ def test_a_commit_is_one_file_although_its_documents_are_scored_in_several_tasks
     place = Namespace.parse(namespace)
     add_documents(spark, namespace, documents(24))
     place.create(spark, scores.TABLE)
-    log = RunLog(spark, place, "s1", "source")
-    with progress("Scoring") as bar:
-        batches = BatchScorer(place, ScoringPlan("s1", task_of.asNondeterministic(), 4, 10**6), log, bar)
-        assert (
-            batches._commit(spark, read_documents(spark, place, DocumentTable(None, "doc_id", "text", "domain")), {})
-            == ""
-        )
+    log = RunLog(spark, place, scorer_id="s1", source="source")
+    plan = ScoringPlan("s1", paired_scores=task_of.asNondeterministic(), tasks=4, max_text_bytes=10**6)
+    texts = read_documents(spark, place, DocumentTable(None, "doc_id", "text", "domain"))
+    assert commits(place, plan, log).commit(spark, texts, {}) is None
     written = place.read(spark, scores.TABLE)
     assert len(written.inputFiles()) == 1
     assert log.num_documents == written.count() == 24
@@ -118,10 +117,9 @@ def test_ids_that_are_no_text_are_scored_one_by_one_and_by_a_limit(
     )
     place = Namespace.parse(namespace)
     texts = read_documents(spark, place, settings.document_table())
-    scorer = resolve_scorer(settings, spark, place)
-    log = RunLog(spark, place, scorer.scorer_id, "source")
-    with progress("Scoring") as bar:
-        BatchScorer(place, scoring_plan(settings, spark, scorer), log, bar)._score_ids(spark, texts, [b"doc\xff"])
+    scorer = resolve_scorer(spark, place, settings)
+    log = RunLog(spark, place, scorer_id=scorer.scorer_id, source="source")
+    commits(place, scoring_plan(spark, settings, scorer), log).commit_ids(spark, texts, [b"doc\xff"])
     assert log.num_documents == 1
     assert place.read(spark, scores.TABLE).filter("hex(doc_id) = '646F63FF'").count() == 2
 
@@ -143,22 +141,22 @@ def test_a_part_of_the_source_is_not_cut_into_as_many_commits_as_all_of_it(
     for part in range(4):
         add_documents(spark, namespace, documents(8, first=8 * part))
     monkeypatch.setattr("jobs.scoring.stream.MAX_BYTES_PER_READ", 1)
-    monkeypatch.setattr("jobs.scoring.batch_scorer.MIN_BATCH_BYTES", 1)
-    monkeypatch.setattr("jobs.scoring.batch_scorer.MIN_BATCHES", 4)
+    monkeypatch.setattr("jobs.scoring.budget.MIN_BATCH_BYTES", 1)
+    monkeypatch.setattr("jobs.scoring.budget.MIN_BATCHES", 4)
     assert score()["num_documents"] == 32
     # One that tells the speed, and one or two in each of the four parts.
     assert num_commits(spark, namespace) <= 9
 
 
-@pytest.mark.parametrize(("tasks", "commits"), [(1, 6), (2, 3)])
+@pytest.mark.parametrize(("tasks", "expected"), [(1, 6), (2, 3)])
 def test_a_commit_has_a_document_for_each_model_at_work_however_few_there_are(
-    tasks: int, commits: int, spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
+    tasks: int, expected: int, spark: SparkSession, namespace: str, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_documents(spark, namespace, {f"doc-{number}": "Words of a length. " * 9 for number in range(6)})
-    monkeypatch.setattr("jobs.scoring.batch_scorer.MIN_BATCH_BYTES", 1)
-    monkeypatch.setattr("jobs.scoring.batch_scorer.MIN_BATCHES", 1000)
+    monkeypatch.setattr("jobs.scoring.budget.MIN_BATCH_BYTES", 1)
+    monkeypatch.setattr("jobs.scoring.budget.MIN_BATCHES", 1000)
     score(tasks=tasks)
-    assert num_commits(spark, namespace) == commits
+    assert num_commits(spark, namespace) == expected
 
 
 def test_batches_are_as_large_as_asked_and_each_is_a_commit(spark: SparkSession, namespace: str, score: Score) -> None:

@@ -14,6 +14,7 @@ from jobs.corpus.documents import documents_of
 from jobs.score import ScoreSettings
 from jobs.scoring import stream
 from jobs.scoring.batch_scorer import BatchScorer
+from jobs.scoring.bisection import Bisection
 from jobs.spark.namespace import Namespace
 from schemas import corpus, scores
 from tests.jobs.scoring.scoring_cases import add_documents, documents, scores_by_id
@@ -22,6 +23,8 @@ from tests.jobs.scoring.scoring_cases import add_documents, documents, scores_by
 pytestmark = pytest.mark.faults
 
 Score = Callable[..., dict[str, Any]]
+# Given what scores a batch, a class and its method, and what is to happen then.
+AfterTheFirst = Callable[[type, str, Callable[[], None]], None]
 
 # Kind -> the text as SQL, what becomes of it, and its class.
 POISON = {
@@ -104,21 +107,21 @@ def change_source(spark: SparkSession, namespace: str, change: str) -> None:
 
 
 @pytest.fixture
-def after_the_first_batch(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], None]], None]:
+def after_the_first_batch(monkeypatch: pytest.MonkeyPatch) -> AfterTheFirst:
     """Has something happen once, when a run has scored its first batch; the source is read one file at a time."""
 
-    def arrange(method: str, happen: Callable[[], None]) -> None:
+    def arrange(owner: type, method: str, happen: Callable[[], None]) -> None:
         monkeypatch.setattr(stream, "MAX_BYTES_PER_READ", 1)
-        original = getattr(BatchScorer, method)
+        original = getattr(owner, method)
         calls = itertools.count()
 
-        def score_then_change(self: BatchScorer, session: SparkSession, batch: DataFrame, *rest: Any) -> Any:
+        def score_then_change(self: Any, session: SparkSession, batch: DataFrame, *rest: Any) -> Any:
             result = original(self, session, batch, *rest)
             if next(calls) == 0:
                 happen()
             return result
 
-        monkeypatch.setattr(BatchScorer, method, score_then_change)
+        monkeypatch.setattr(owner, method, score_then_change)
 
     return arrange
 
@@ -137,12 +140,13 @@ def test_a_source_that_changes_while_it_is_scored_loses_nothing_and_has_nothing_
     spark: SparkSession,
     namespace: str,
     score: Score,
-    after_the_first_batch: Callable[[str, Callable[[], None]], None],
+    after_the_first_batch: AfterTheFirst,
 ) -> None:
     for part in range(3):
         add_documents(spark, namespace, documents(3, first=3 * part))
     before = sorted(documents(9))
-    after_the_first_batch("score" if mode == "stream" else "_commit", lambda: change_source(spark, namespace, change))
+    owner, method = (BatchScorer, "score") if mode == "stream" else (Bisection, "commit")
+    after_the_first_batch(owner, method, lambda: change_source(spark, namespace, change))
     if mode == "stream" and change not in FOLLOWED:
         with pytest.raises(ValueError, match=NOT_FOLLOWED):
             score(batch_bytes=500)
@@ -166,7 +170,7 @@ def test_a_column_added_while_a_source_is_scored_loses_nothing(
     spark: SparkSession,
     namespace: str,
     score: Score,
-    after_the_first_batch: Callable[[str, Callable[[], None]], None],
+    after_the_first_batch: AfterTheFirst,
     tmp_path: Any,
 ) -> None:
     path = str(tmp_path / "theirs")
@@ -179,7 +183,7 @@ def test_a_column_added_while_a_source_is_scored_loses_nothing(
 
     for part in range(3):
         append(3 * part)
-    after_the_first_batch("score", lambda: append(9, language="en"))
+    after_the_first_batch(BatchScorer, "score", lambda: append(9, language="en"))
     score(corpus_table=path)
     score(corpus_table=path)
     assert sorted(scores_by_id(spark, namespace)) == sorted(documents(12))

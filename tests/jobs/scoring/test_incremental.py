@@ -1,4 +1,4 @@
-"""Scoring a table that changes: each text once, nothing passed over in silence, whatever happened between runs."""
+"""Scoring a table that changes: each text once, nothing skipped in silence, whatever happened between runs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_another_text_under_the_same_id_is_scored_and_the_first_score_stays_as_h
     }
     assert sorted(current) == ["doc-000", "doc-002"]
     assert current["doc-000"]["scored_at"] == max(row["scored_at"] for row in rows)
-    # The stream goes on behind what was compared.
+    # The stream goes on after what was compared.
     add_documents(spark, namespace, documents(2, first=10))
     assert score()["num_documents"] == 2
     assert score()["num_documents"] == 0
@@ -154,7 +154,7 @@ def test_restored_scores_are_noticed_and_what_they_lack_is_scored_again(
     add_documents(spark, namespace, documents(1, first=5))
     with pytest.raises(ValueError, match=r"restored.*--mode reconcile"):
         score()
-    # A look at a part of the source, or at another one, is none at all of it.
+    # To compare a part of the source, or another source, is not enough.
     assert score(limit=1, mode="reconcile")["num_documents"] == 1
     rows = spark.createDataFrame([("other", "x", "Another text.")], "doc_id string, domain string, text string")
     rows.write.format("delta").save(f"{namespace}/other")
@@ -263,7 +263,7 @@ def test_too_many_failures_end_the_run_with_their_classes_and_keep_what_was_scor
     with pytest.raises(ValueError, match=r"1 of 4 documents failed at their first.*1 TextTooLong") as error:
         score(max_text_bytes=1500, max_failed_fraction=0.2)
     assert "attention-influence sql" in str(error.value)
-    # What the command line takes for a message, not for a mistake of ours.
+    # The command line shows a plain ValueError as a message, without a stack.
     assert type(error.value) is ValueError
     assert len(scores_by_id(spark, namespace)) == 4
     (row,) = run_rows(spark, namespace)
@@ -311,10 +311,10 @@ def test_a_run_whose_row_cannot_be_written_still_scores(
 
     replace = Namespace.replace
 
-    def refuse(self: Namespace, rows: Any, contract: Any, *which: str) -> None:
+    def refuse(self: Namespace, rows: Any, contract: Any, **which: str) -> None:
         if contract is runs.TABLE:
             raise OSError("no space left on device")
-        replace(self, rows, contract, *which)
+        replace(self, rows, contract, **which)
 
     monkeypatch.setattr(Namespace, "replace", refuse)
     assert score()["num_documents"] == 2

@@ -42,7 +42,7 @@ def no_load(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a model is loaded")
 
     monkeypatch.setattr("jobs.scoring.scorers.measure_figures", load)
-    monkeypatch.setattr("jobs.scoring.batch_scorer.BatchScorer._commit", load)
+    monkeypatch.setattr("jobs.scoring.bisection.Bisection.commit", load)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_model_of_random_weights_is_refused_with_both_figures_before_anything_
     add_documents(spark, namespace, documents(3))
     with pytest.raises(ValueError, match=BOTH_FIGURES) as error:
         score(allow_implausible_model=False, mode=mode)
-    # What the command line takes for a message, not for a mistake of ours.
+    # The command line shows a plain ValueError as a message, without a stack.
     assert type(error.value) is ValueError
     assert "\n" not in str(error.value)
     assert all_scores(spark, namespace) == []
@@ -109,7 +109,7 @@ def test_a_run_whose_scorer_has_figures_does_not_measure_them_again_and_one_with
     monkeypatch.setattr("jobs.scoring.scorers.measure_figures", lambda *_: pytest.fail("measured again"))
     add_documents(spark, namespace, documents(1, first=2))
     assert score()["num_documents"] == 1
-    monkeypatch.setattr("jobs.scoring.batch_scorer.BatchScorer._commit", lambda *_: pytest.fail("a model is loaded"))
+    monkeypatch.setattr("jobs.scoring.bisection.Bisection.commit", lambda *_: pytest.fail("a model is loaded"))
     for mode in ("stream", "reconcile"):
         assert score(mode=mode)["num_documents"] == 0
 

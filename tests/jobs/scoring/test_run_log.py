@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobs.scoring.failures import stop_if_too_many_failed
 from jobs.scoring.run_log import RunLog
 from jobs.spark.namespace import Namespace
 
@@ -26,7 +27,7 @@ COUNTS: dict[str, Any] = {
 
 def new_log(**settings: Any) -> RunLog:
     no_spark: Any = None
-    return RunLog(no_spark, Namespace.parse("./nowhere"), "s1", "a source", **settings)
+    return RunLog(no_spark, Namespace.parse("./nowhere"), scorer_id="s1", source="a source", **settings)
 
 
 def test_speed_and_time_left_come_from_the_time_spent_on_scoring_and_device_hours_from_the_clock() -> None:
@@ -51,11 +52,11 @@ def test_before_anything_is_scored_no_speed_is_known() -> None:
 def test_only_failures_of_documents_that_are_tried_for_the_first_time_stop_a_run(
     num_new: int, num_new_failed: int, stops: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RunLog, "failures", lambda self: "1 TextTooLong")
-    log = new_log(max_failed_fraction=0.2)
+    monkeypatch.setattr("jobs.scoring.failures.failure_classes", lambda log: "1 TextTooLong")
+    log = new_log()
     log.add(COUNTS | {"failed": 3, "num_new": num_new, "num_new_failed": num_new_failed})
     if not stops:
-        log.stop_if_too_many_failed(at_end=True)
+        stop_if_too_many_failed(log, 0.2, at_end=True)
         return
     with pytest.raises(ValueError, match="1 of 4 documents failed at their first attempt"):
-        log.stop_if_too_many_failed(at_end=True)
+        stop_if_too_many_failed(log, 0.2, at_end=True)

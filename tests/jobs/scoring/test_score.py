@@ -178,7 +178,7 @@ def test_runs_that_begin_at_once_record_their_scorer_once(
     spark: SparkSession, namespace: str, tiny_model_folder: str, heads_file: str
 ) -> None:
     settings = ScoreSettings(namespace=namespace, model=tiny_model_folder, heads_file=heads_file, window=WINDOW)
-    scorer = resolve_scorer(settings, spark, Namespace.parse(namespace))
+    scorer = resolve_scorer(spark, Namespace.parse(namespace), settings)
     for time in range(3):
         place = Namespace.parse(f"{namespace}/{time}")
         with ThreadPoolExecutor(4) as pool:
@@ -263,7 +263,7 @@ def test_the_model_is_one_nondeterministic_udf_that_is_given_only_the_text(
         [("d", "x", "text", "hash", 4, 1)],
         "doc_id string, domain string, text string, text_sha256 string, num_bytes int, attempt int",
     )
-    plan = ScoringPlan("s", paired_score_udf(spec), 1, 1000)
+    plan = ScoringPlan("s", paired_scores=paired_score_udf(spec), tasks=1, max_text_bytes=1000)
     # A filter on the score must not run the model a second time.
     score_rows(documents_frame, plan, "r").filter("influence_score > 0").explain("formatted")
     text = capsys.readouterr().out

@@ -20,7 +20,7 @@ def test_of_several_detected_masks_one_must_be_named_and_those_of_files_do_not_c
     place, checkpoint = Namespace.parse(namespace), resolve_checkpoint(tiny_model_folder)
     place.create(spark, head_masks.TABLE)
     with pytest.raises(ValueError, match=r"has no mask of .*detect-heads --namespace .* --model .*tiny-llama"):
-        choose_heads(spark, place, checkpoint, None, None)
+        choose_heads(spark, place, checkpoint, mask_id=None, heads_file=None)
     # Written in this order: a file's, then two detections' and another file's.
     for heads, detection_id, expected in (
         ([(0, 1)], None, ((0, 1),)),
@@ -31,14 +31,14 @@ def test_of_several_detected_masks_one_must_be_named_and_those_of_files_do_not_c
         share = 0.05 if detection_id else None
         row = (mask_id, checkpoint.model_id, detection_id, heads, share, datetime.now(UTC))
         place.append(spark.createDataFrame([row], head_masks.TABLE.schema), head_masks.TABLE)
-        assert choose_heads(spark, place, checkpoint, None, None) == expected
+        assert choose_heads(spark, place, checkpoint, mask_id=None, heads_file=None) == expected
     other = ("another mask", checkpoint.model_id, "d2", [(1, 1)], 0.1, datetime.now(UTC))
     place.append(spark.createDataFrame([other], head_masks.TABLE.schema), head_masks.TABLE)
     with pytest.raises(ValueError, match=r"has several masks of .*; name one with --mask-id:") as error:
-        choose_heads(spark, place, checkpoint, None, None)
+        choose_heads(spark, place, checkpoint, mask_id=None, heads_file=None)
     listed = str(error.value).splitlines()[1:]
     assert [line.split(", since")[0] for line in listed] == [
         f"  {mask_identity(checkpoint.model_id, [(0, 0), (2, 3)])}  2 heads, the top 0.05",
         "  another mask  1 heads, the top 0.1",
     ]
-    assert choose_heads(spark, place, checkpoint, "another mask", None) == ((1, 1),)
+    assert choose_heads(spark, place, checkpoint, mask_id="another mask", heads_file=None) == ((1, 1),)
