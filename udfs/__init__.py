@@ -13,9 +13,13 @@ attention.py           the registered attention function: masks heads, or shows 
 exactness.py           the proof, on a few tokens of the loaded model, that its mask is exact
 architectures.py       what is refused by name, and why
 loss.py                cross-entropy in chunks; the only place that shifts labels
+lm_head.py             from hidden states to logits, a slice of the vocabulary at a time
+devices.py             tensors from the CPU to a GPU
 windows.py             token windows of a whole document
 batches.py             longest first, within a budget of tokens
-packing.py             windows behind one another in one row, without padding
+token_budget.py        passes within a budget of tokens, halved whenever memory runs out
+packing.py             packed windows: several in one row, none of which sees another, without padding
+packing_proof.py       the proof that packed windows have the losses that they have alone
 checkpoint.py          a model by hub id, folder or GGUF file, pinned to its bytes
 tokenizer.py           its tokenizer, as its tokenizer.json says
 start_token.py         whether its texts start with a BOS token

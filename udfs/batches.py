@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from udfs.loss import to_device
+from udfs.devices import to_device
 from udfs.windows import Window
 
 

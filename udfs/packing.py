@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.masking_utils import causal_mask_function
 
 from udfs.attention import one_mask_for_all_rows, plain_attention
-from udfs.loss import to_device
+from udfs.devices import to_device
 from udfs.windows import Window
 
 

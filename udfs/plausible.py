@@ -15,7 +15,7 @@ import torch
 from udfs.architectures import max_exact_window
 from udfs.loss import logit_losses
 from udfs.memory import is_out_of_memory
-from udfs.precision import SIXTEEN_BITS, in_float32, product_dtype
+from udfs.precision import HALF_PRECISION, product_dtype, weights_in_float32
 from udfs.windows import start_tokens
 
 # Vocabularies of words take 0.2 to 0.35 tokens a byte of these texts; one token a letter is 1.
@@ -75,10 +75,10 @@ def plain_text_figures(model: Any, tokenizer: Any) -> PlainTextFigures:
     """
     vocab_size: int = model.get_input_embeddings().num_embeddings
     loss = _mean_loss(model, tokenizer, vocab_size)
-    if not math.isfinite(loss) and product_dtype(model) in SIXTEEN_BITS:
+    if not math.isfinite(loss) and product_dtype(model) in HALF_PRECISION:
         # As for documents: what overflows 16 bits is read again, where there is room for it.
         try:
-            with in_float32(model):
+            with weights_in_float32(model):
                 loss = _mean_loss(model, tokenizer, vocab_size)
         except RuntimeError as error:
             if not is_out_of_memory(error):

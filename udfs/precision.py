@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from udfs.attention import plain_attention, use_attention
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SIXTEEN_BITS = (torch.bfloat16, torch.float16)
+HALF_PRECISION = (torch.bfloat16, torch.float16)
 
 
 def add_in_float32(model: Any) -> None:
@@ -26,11 +26,11 @@ def add_in_float32(model: Any) -> None:
     (tests/benchmarks/RESULTS.md). Embeddings and matrices keep their 16 bits, and their memory. A float32 model is left
     as it is.
     """
-    if product_dtype(model) not in SIXTEEN_BITS:
+    if product_dtype(model) not in HALF_PRECISION:
         return
     use_attention(model, plain_attention)
     for module in model.modules():
-        own = [parameter for parameter in module.parameters(recurse=False) if parameter.dtype in SIXTEEN_BITS]
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.dtype in HALF_PRECISION]
         if isinstance(module, nn.Embedding):
             module.register_forward_hook(_widen_output)
         elif any(parameter.ndim > 1 for parameter in own):
@@ -82,7 +82,7 @@ def is_emulated(dtype: torch.dtype) -> bool:
 
 
 @contextmanager
-def in_float32(model: Any) -> Iterator[None]:
+def weights_in_float32(model: Any) -> Iterator[None]:
     """Hold the model's 16-bit weights in float32 inside the block; they are the same bits again after it.
 
     Each 16-bit number has an exact float32, so nothing is lost on the way. Needs twice the memory of the weights.
@@ -90,7 +90,7 @@ def in_float32(model: Any) -> Iterator[None]:
     narrow = [
         (tensor, tensor.dtype)
         for tensor in itertools.chain(model.parameters(), model.buffers())
-        if tensor.dtype in SIXTEEN_BITS
+        if tensor.dtype in HALF_PRECISION
     ]
     widened = []
     try:
@@ -111,7 +111,7 @@ def _widen_output(_embedding: nn.Module, _inputs: Any, output: Tensor) -> Tensor
 def _round_inputs(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The inputs in the number format of the module's matrices, which in_float32 may have widened."""
+    """The inputs in the number format of the module's matrices, which weights_in_float32 may have widened."""
     dtype = next(parameter.dtype for parameter in module.parameters(recurse=False) if parameter.ndim > 1)
 
     def rounded(value: Any) -> Any:

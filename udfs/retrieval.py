@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from udfs.attention import Head, install_observer
-from udfs.loss import VocabularyHead
+from udfs.lm_head import LMHead
 from udfs.windows import start_tokens
 
 # Wu et al. call a head a retrieval head from this score upwards; at chance a head stays far below it.
@@ -98,7 +98,7 @@ def copy_scores(model: Any, probe: ProbeTokens) -> CopyResult:
         hidden = model.base_model(input_ids=token_ids[None], use_cache=False).last_hidden_state  # (1, T, C)
     finally:
         remove()
-    predicted = VocabularyHead(model)(hidden[0, rows]).argmax(-1)  # (N,)
+    predicted = LMHead(model)(hidden[0, rows]).argmax(-1)  # (N,)
     return CopyResult(
         num_answer_tokens=len(answer),
         num_correct=int((predicted == answer).sum()),

@@ -13,7 +13,7 @@ import torch
 from tests.udfs.cases import SOME_HEADS, TEXTS, assert_same
 from tests.udfs.models import ARCHITECTURES, tiny_model
 from udfs.paired import PairedScorer
-from udfs.precision import add_in_float32, in_float32, is_emulated, resolve_dtype
+from udfs.precision import add_in_float32, is_emulated, resolve_dtype, weights_in_float32
 
 
 def overflowing_at_z(tokenizer: Any) -> Any:
@@ -84,7 +84,7 @@ def test_weights_are_the_same_bits_after_a_while_in_float32(dtype: torch.dtype) 
     before = copy.deepcopy(model.state_dict())
 
     def fail_inside() -> None:
-        with in_float32(model):
+        with weights_in_float32(model):
             assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
             raise RuntimeError("inside")
 
@@ -110,7 +110,7 @@ def test_weights_are_the_same_bits_where_memory_is_too_little_for_all_of_them_in
         return widen(tensor)
 
     monkeypatch.setattr(torch.Tensor, "float", widen_a_few)
-    with pytest.raises(torch.OutOfMemoryError), in_float32(model):
+    with pytest.raises(torch.OutOfMemoryError), weights_in_float32(model):
         pass
     assert num_widened == 6
     for name, value in model.state_dict().items():
