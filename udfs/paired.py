@@ -1,4 +1,7 @@
-"""Both losses of every document from one copy of the weights and one pass a batch."""
+"""Both losses of every document, from one copy of the weights and one pass per batch.
+
+Shapes: B windows of a batch, T the tokens of the longest one, N the tokens of all of them, C hidden size.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,17 @@ from udfs.memory import is_out_of_memory
 from udfs.packing import Packing, pack, unpack
 from udfs.packing_proof import few_windows, packs_exactly
 from udfs.precision import add_in_float32, product_dtype, weights_in_float32
+from udfs.prefix_tokens import prefix_tokens
 from udfs.token_budget import sums_within_budget
 from udfs.tokenised import Buffer, TextReader, one_ahead
-from udfs.windows import Window, check_window, start_tokens
+from udfs.windows import Window, check_window
 
-# Raised whenever a change moves scores: it is part of a scorer's identity.
+# Increased whenever a change of code changes scores. It is part of a scorer's identity.
 SCORING_VERSION = 5
-# Tokens in one pass: small enough for a CPU's cache and memory, large enough to fill a GPU.
+# Tokens per pass: few enough for a CPU's cache and memory, enough to keep a GPU busy.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
-# Enough windows to sort by length before batching, few enough to hold. The first buffers are smaller, each twice the
-# one before: a device waits for the first, and for no other.
+# Batches per buffer: windows are sorted by length within a buffer, and all of it is in memory. The first buffers are
+# smaller, each twice the one before, because the device has to wait for the first one.
 BUFFERED_BATCHES = 16
 
 
@@ -52,12 +56,15 @@ class WindowLosses:
 
 
 class PairedScorer:
-    """A model with its heads masked in one half of every pass; score() gives a DocumentScore a text.
+    """A model whose heads are masked in one half of every pass; score() returns one DocumentScore per text.
 
-    The model stays masked for the scorer's life, and a 16-bit one keeps float32 between its products. Raises
-    ValueError for heads that the model lacks, a window beyond its context, and an architecture whose mask is not
-    exact. compiled: compile the layers first, which takes about a minute and gains nothing on a CPU
-    (tests/benchmarks/RESULTS.md); on GPUs it has not been measured.
+    heads: (layer, head) pairs. window: the most tokens read at once. max_batch_tokens: the most tokens per pass; None
+    takes the device's default. compiled: compile the layers first, which takes about a minute and gains nothing on a
+    CPU (tests/benchmarks/RESULTS.md); on GPUs it has not been measured.
+
+    The model stays masked until remove() is called. A half-precision one keeps float32 between its products even after
+    that. Raises ValueError for heads that the model lacks, a window beyond its context, and an architecture whose mask
+    is not exact.
     """
 
     def __init__(
@@ -76,9 +83,9 @@ class PairedScorer:
         self.max_batch_tokens = max_batch_tokens or BATCH_TOKENS[device_kind(self.device)]
         self.lm_head = LMHead(model)
         vocab_size = model.get_input_embeddings().num_embeddings
-        start = start_tokens(tokenizer)
-        check_window(window, start, vocab_size)
-        self.reader = TextReader(tokenizer, start, window, vocab_size)
+        prefix = prefix_tokens(tokenizer)
+        check_window(window, prefix, vocab_size)
+        self.reader = TextReader(tokenizer, prefix, window, vocab_size)
         self.dtype = product_dtype(model)
         add_in_float32(model)
         verify_exact(model, self.heads, mode)
@@ -93,26 +100,26 @@ class PairedScorer:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is: between passes it may be moved to another device of its kind."""
+        """The device of the model, which may be moved to another device of the same kind between passes."""
         device: torch.device = next(self.model.parameters()).device
         return device
 
     def score(self, texts: Iterable[str | None]) -> list[DocumentScore]:
-        """One DocumentScore a text, in order; the same to rounding however the texts are batched."""
+        """One DocumentScore per text, in order; except for rounding they do not depend on how texts are batched."""
         return [score for scores in self.score_stream([list(texts)]) for score in scores]
 
     def score_stream(self, batches: Iterable[Sequence[str | None]]) -> Iterator[list[DocumentScore]]:
-        """Score batches of texts as they come, holding back a few until there is enough to sort by length.
+        """Score batches of texts as they arrive, in buffers large enough to sort windows by length.
 
-        Yields lists of scores; their concatenation follows the texts in order. The texts are read, and made into
-        tokens, by a thread of their own.
+        Yields lists of scores whose concatenation has the order of the texts. A separate thread reads and tokenises
+        the texts.
         """
         buffers = self.reader.buffers(batches, lambda number: min(2**number, BUFFERED_BATCHES) * self.max_batch_tokens)
         for buffer in one_ahead(buffers):
             yield self._score_buffer(buffer)
 
     def _compile(self) -> None:
-        """Compile the layers; ValueError where this machine cannot, or where the losses change."""
+        """Compile the layers; raises ValueError where this machine cannot, or where the losses change."""
         few_tokens = few_windows(3, self.window, self.lm_head.vocab_size)
         before = self._sums(few_tokens, packed=self.packed)
         compile_layers(self.model)
@@ -177,26 +184,26 @@ class PairedScorer:
 
     @torch.inference_mode()
     def _sums(self, batch: Sequence[Window], *, packed: bool) -> Tensor:
-        """Sums (2, B) of the losses of each window, base and masked, in nats: float32 losses, added in float64."""
+        """Sums (2, B) float64 of each window's float32 losses, base and masked, in nats."""
         losses, lengths = self._packed_losses(batch) if packed else self._padded_losses(batch)
         return row_sums(losses, lengths, batch[0].num_unscored).view(2, len(batch))
 
     def _packed_losses(self, batch: Sequence[Window]) -> tuple[Tensor, Tensor]:
-        """(losses (2B, T-1), lengths (B,)) of windows behind one another in one row of N tokens."""
+        """(losses (2B, T-1), lengths (B,)) of windows packed into one row of N tokens."""
         input_ids, positions, lengths = pack(batch, self.device)  # (1, N), (1, N), (B,)
         self._packing.begin(lengths.tolist(), self.device)
-        # Our attention reads no mask; given one, transformers makes none, for which it would wait for a GPU.
+        # Our attention function reads no mask. Without this one, transformers would make its own, and wait for the GPU.
         no_mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device)
         hidden = self.model.base_model(
             input_ids=input_ids, position_ids=positions, attention_mask=no_mask, use_cache=False
         ).last_hidden_state  # (2, N, C)
-        # A window's last token predicts the next one's first, which unpack leaves out.
+        # Includes losses of each window's first token, as predicted from the window before; unpack leaves them out.
         losses = next_token_losses(hidden, input_ids, lengths.sum(0, keepdim=True), self.lm_head)  # (2, N-1)
         return unpack(losses, lengths), lengths
 
     def _padded_losses(self, batch: Sequence[Window]) -> tuple[Tensor, Tensor]:
-        """(losses (2B, T-1), lengths (B,)) of windows below one another, padded to T tokens."""
-        # Any id serves, and 0 is in every vocabulary; a tokenizer's own padding id may be beyond the model's.
+        """(losses (2B, T-1), lengths (B,)) of windows in rows of their own, padded to T tokens."""
+        # Any id works, and 0 is in every vocabulary; a tokenizer's own padding id may be beyond the model's vocabulary.
         input_ids, lengths = pad_right(batch, 0, self.device)  # (B, T), (B,)
         self._packing.begin((), self.device)
         hidden = self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state  # (2B, T, C)

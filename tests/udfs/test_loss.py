@@ -146,7 +146,7 @@ def test_full_logits_are_never_held() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_sixteen_bit_models_give_float32_losses_that_hardly_feel_how_their_logits_are_rounded(
+def test_half_precision_models_give_float32_losses_that_hardly_feel_how_their_logits_are_rounded(
     dtype: torch.dtype,
 ) -> None:
     """Losses or logits in bfloat16 move in steps of 0.4 %, as large as small scores."""
