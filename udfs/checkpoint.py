@@ -162,9 +162,9 @@ def _locate(name: str) -> tuple[str, str | None, str | None, list[Path]]:
     if name and folder.is_dir():
         check_is_whole(name, folder)
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors*")):
-            found = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) or "nothing"
+            content = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) or "nothing"
             raise ValueError(
-                f"model folder {name} must hold config.json and *.safetensors, but holds {found}; "
+                f"model folder {name} must hold config.json and *.safetensors, but holds {content}; "
                 "save the model with save_pretrained (pickled weights are never loaded)"
             )
         check_is_itself(name, folder / "config.json")

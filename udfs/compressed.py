@@ -94,10 +94,10 @@ def _frame(stream: BinaryIO) -> tuple[int, int | None]:
 
 
 def _take(stream: BinaryIO, count: int) -> bytes:
-    found = stream.read(count)
-    if len(found) < count:
+    data = stream.read(count)
+    if len(data) < count:
         raise _Cut("it is cut off")
-    return found
+    return data
 
 
 def _skip(stream: BinaryIO, count: int) -> None:

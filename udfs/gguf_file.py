@@ -73,8 +73,8 @@ def open_gguf(file: Path) -> Any:
 
 def field(reader: Any, key: str, default: Any) -> Any:
     """The value of key as a Python object; default where the file has no such key."""
-    found = reader.get_field(key)
-    return default if found is None else found.contents()
+    entry = reader.get_field(key)
+    return default if entry is None else entry.contents()
 
 
 def read_vocabulary(reader: Any) -> Vocabulary:

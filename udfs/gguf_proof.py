@@ -58,11 +58,11 @@ def prove_tokenizer(name: str, vocabulary: Vocabulary, folder: Path) -> None:
     for text in (*AWKWARD_TEXTS, *(f"a{word} {word}b" for word in words)):
         expected, found = start + ids_of(text) + end, list(tokenizer(text)["input_ids"])
         if found != expected:
-            place = next(
+            position = next(
                 (i for i, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]), len(expected)
             )
             raise ValueError(
-                f"its converted tokenizer reads the text {ascii(text)[:60]} in another way, from token {place} on, "
+                f"its converted tokenizer reads the text {ascii(text)[:60]} in another way, from token {position} on, "
                 "than its vocabulary says."
             )
 
@@ -110,17 +110,17 @@ def _sentencepiece_ids(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
     prefix = SPACE if vocabulary.add_space_prefix is not False else ""
 
     def ids_of(text: str) -> list[int]:
-        found: list[int] = []
+        token_ids: list[int] = []
         for piece, symbols in _between(prefix + text.replace(" ", SPACE), frozen):
             for symbol in merged(list(symbols), scores)[0]:
                 if symbol in ids:
-                    found.append(ids[symbol])
+                    token_ids.append(ids[symbol])
                 elif in_bytes:
-                    found += [in_bytes[f"<0x{byte:02X}>"] for byte in symbol.encode()]
-                elif unknown is not None and found[-1:] != [unknown]:
-                    found.append(unknown)
-            found += [] if piece is None else [frozen[piece]]
-        return found
+                    token_ids += [in_bytes[f"<0x{byte:02X}>"] for byte in symbol.encode()]
+                elif unknown is not None and token_ids[-1:] != [unknown]:
+                    token_ids.append(unknown)
+            token_ids += [] if piece is None else [frozen[piece]]
+        return token_ids
 
     return ids_of
 
@@ -134,17 +134,17 @@ def _byte_level_ids(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
     words_of = partial(_words, pre.steps)
 
     def ids_of(text: str) -> list[int]:
-        found: list[int] = []
+        token_ids: list[int] = []
         for piece, between in _between(text, frozen):
             for word in words_of(unicodedata.normalize("NFC", between) if pre.nfc else between):
                 symbols = [word] if pre.ignore_merges and word in ids else list(word)
                 while pairs := [pair for pair in pairwise(symbols) if pair in ranks]:
                     best = min(pairs, key=ranks.__getitem__)
-                    place = next(i for i in range(len(symbols)) if tuple(symbols[i : i + 2]) == best)
-                    symbols[place : place + 2] = ["".join(best)]
-                found += [ids[symbol] for symbol in symbols if symbol in ids]
-            found += [] if piece is None else [frozen[piece]]
-        return found
+                    index = next(i for i in range(len(symbols)) if tuple(symbols[i : i + 2]) == best)
+                    symbols[index : index + 2] = ["".join(best)]
+                token_ids += [ids[symbol] for symbol in symbols if symbol in ids]
+            token_ids += [] if piece is None else [frozen[piece]]
+        return token_ids
 
     return ids_of
 
@@ -162,12 +162,12 @@ def _words(steps: tuple[dict[str, Any], ...], text: str) -> list[str]:
 def _between(text: str, pieces: dict[str, int]) -> Iterator[tuple[str | None, str]]:
     """(piece, the text before it) for each piece in text, leftmost and longest first; at the end (None, the rest)."""
     by_length = sorted(pieces, key=len, reverse=True)
-    begin = place = 0
-    while place < len(text):
-        piece = next((piece for piece in by_length if text.startswith(piece, place)), None)
+    begin = position = 0
+    while position < len(text):
+        piece = next((piece for piece in by_length if text.startswith(piece, position)), None)
         if piece is None:
-            place += 1
+            position += 1
             continue
-        yield piece, text[begin:place]
-        begin = place = place + len(piece)
+        yield piece, text[begin:position]
+        begin = position = position + len(piece)
     yield None, text[begin:]

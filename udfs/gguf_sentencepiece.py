@@ -90,9 +90,11 @@ def unknown_piece(vocabulary: Vocabulary) -> int | None:
 def mergeable(vocabulary: Vocabulary) -> dict[str, float]:
     """The scores of the pieces that merges make."""
     # User-defined pieces are found before any merge. Unused ones are made like others, and are split again at the end.
-    apart = set(user_defined_pieces(vocabulary))
+    user_defined = set(user_defined_pieces(vocabulary))
     pieces = vocabulary.of_type(NORMAL, UNUSED)
-    return {piece: vocabulary.scores[i] for piece, i in pieces.items() if len(piece) > 1 and apart.isdisjoint(piece)}
+    return {
+        piece: vocabulary.scores[i] for piece, i in pieces.items() if len(piece) > 1 and user_defined.isdisjoint(piece)
+    }
 
 
 def merged(symbols: list[str], scores: dict[str, float]) -> tuple[list[str], tuple[str, str] | None]:
@@ -100,15 +102,15 @@ def merged(symbols: list[str], scores: dict[str, float]) -> tuple[list[str], tup
     symbols, last = list(symbols), None
     while True:
         best: tuple[float, int] | None = None
-        for place in range(len(symbols) - 1):
-            score = scores.get(symbols[place] + symbols[place + 1])
+        for index in range(len(symbols) - 1):
+            score = scores.get(symbols[index] + symbols[index + 1])
             if score is not None and (best is None or score > best[0]):
-                best = score, place
+                best = score, index
         if best is None:
             return symbols, last
-        place = best[1]
-        last = symbols[place], symbols[place + 1]
-        symbols[place : place + 2] = ["".join(last)]
+        index = best[1]
+        last = symbols[index], symbols[index + 1]
+        symbols[index : index + 2] = ["".join(last)]
 
 
 def _model(vocabulary: Vocabulary, names: dict[int, str]) -> dict[str, Any]:

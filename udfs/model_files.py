@@ -59,8 +59,8 @@ def find_file(name: str, path: str, revision: str | None, file: str) -> Path | N
     # With the commit, files that are known not to exist are not asked for again, so a cached model needs no hub.
     source = {"revision": revision, "_commit_hash": revision, "_raise_exceptions_for_missing_entries": False}
     with quiet_transformers(), as_value_error(name):
-        found = cached_file(path, file, **source)
-    return None if found is None else Path(found)
+        cached = cached_file(path, file, **source)
+    return None if cached is None else Path(cached)
 
 
 def weight_files(name: str, path: str, revision: str | None) -> list[Path]:

@@ -161,7 +161,9 @@ class PairedScorer:
         losses = [None if of_window is None else WindowLosses(*of_window) for of_window in sums]
         if self.dtype == torch.float32:
             return losses
-        overflown = [index for index, found in enumerate(losses) if found is not None and not found.is_finite()]
+        overflown = [
+            index for index, of_window in enumerate(losses) if of_window is not None and not of_window.is_finite()
+        ]
         if overflown:
             for index, again in zip(overflown, self._sums_in_float32([windows[i] for i in overflown]), strict=True):
                 losses[index] = None if again is None else WindowLosses(*again, reread_in_float32=True)

@@ -104,20 +104,20 @@ def require_plausible(figures: PlainTextFigures, model_name: str, *, allow: bool
         f"{figures.max_loss:.3f}, {MAX_SHARE_OF_UNIFORM_LOSS:.0%} of ln {figures.vocab_size:,}, its number of tokens"
     )
     raise ValueError(
-        f"model {model_name!r} {_UNLIKE} {_tokens_found(figures.tokens_per_byte)}, and a loss of {figures.loss:.3f} "
+        f"model {model_name!r} {_UNLIKE} {_tokens_text(figures.tokens_per_byte)}, and a loss of {figures.loss:.3f} "
         f"nats per token (must be below {limit}). {_WHAT_TO_DO}"
     )
 
 
-def require_plausible_tokens(found: float, model_name: str, *, allow: bool) -> None:
+def require_plausible_tokens(figure: float, model_name: str, *, allow: bool) -> None:
     """Raise ValueError unless so many tokens per byte are plausible, or allow is true: for a model not loaded."""
-    if allow or found < MAX_TOKENS_PER_BYTE:
+    if allow or figure < MAX_TOKENS_PER_BYTE:
         return
-    raise ValueError(f"model {model_name!r} {_UNLIKE} {_tokens_found(found)}. {_WHAT_TO_DO}")
+    raise ValueError(f"model {model_name!r} {_UNLIKE} {_tokens_text(figure)}. {_WHAT_TO_DO}")
 
 
-def _tokens_found(tokens_per_byte: float) -> str:
-    return f"{tokens_per_byte:.3f} tokens per byte (must be below {MAX_TOKENS_PER_BYTE:g})"
+def _tokens_text(figure: float) -> str:
+    return f"{figure:.3f} tokens per byte (must be below {MAX_TOKENS_PER_BYTE:g})"
 
 
 @torch.inference_mode()
@@ -152,5 +152,5 @@ def _unknown_token(tokenizer: Any) -> int:
     # A TextTokenizer does not tell transformers the names of its special tokens.
     words = getattr(tokenizer, "words", None)
     unknown = tokenizer.unk_token if words is None else words.unknown
-    found = None if unknown is None else tokenizer.backend_tokenizer.token_to_id(unknown)
-    return -1 if found is None else int(found)
+    token_id = None if unknown is None else tokenizer.backend_tokenizer.token_to_id(unknown)
+    return -1 if token_id is None else int(token_id)

@@ -56,7 +56,7 @@ def multiply_in_full() -> None:
 
 def product_dtype(model: Any) -> torch.dtype:
     """The number format of the model's matrix products, which is its narrowest one."""
-    dtype: torch.dtype = min((parameter.dtype for parameter in model.parameters()), key=lambda found: found.itemsize)
+    dtype: torch.dtype = min((parameter.dtype for parameter in model.parameters()), key=lambda dtype: dtype.itemsize)
     return dtype
 
 

@@ -54,7 +54,7 @@ class _Pair(NamedTuple):
     key: str
     value: str
     num_tokens: int  # of the pair's line, tokenised alone
-    place: float  # pairs are sorted by this random number in the object, so that every position is equally likely
+    order: float  # pairs are sorted by this random number in the object, so that every position is equally likely
 
     @property
     def line(self) -> str:
@@ -170,7 +170,7 @@ def _fill(
 def _lay_out(pairs: list[_Pair], num_demonstrations: int) -> tuple[str, str, int]:
     """(prompt, answer, first character of the queried value). pairs[0] is queried; the next ones are demonstrated."""
     query, demonstrations = pairs[0], pairs[1 : num_demonstrations + 1]
-    ordered = sorted(pairs, key=lambda pair: pair.place)
+    ordered = sorted(pairs, key=lambda pair: pair.order)
     context = "{\n" + ",\n".join(pair.line for pair in ordered) + "\n}"
     assert json.loads(context, object_pairs_hook=list) == [(pair.key, pair.value) for pair in ordered]
     opening = f'"{query.key}": "'

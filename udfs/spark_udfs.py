@@ -100,10 +100,10 @@ def plain_text_udf(spec: ScorerSpec) -> Any:
     """
 
     def figures(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        found = asdict(_load_scorer(spec).figures)
+        record = asdict(_load_scorer(spec).figures)
         try:
             for batch in batches:
-                yield pd.DataFrame.from_records([found] * len(batch))
+                yield pd.DataFrame.from_records([record] * len(batch))
         finally:
             _leave_device()
 

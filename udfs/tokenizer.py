@@ -131,9 +131,9 @@ def warn_of_lost_text(name: str, tokenizer: TextTokenizer) -> None:
 def _is_spelled(tokenizer: TextTokenizer, word: str) -> bool:
     """Whether the word, read as text, has tokens for all of its characters."""
     encoded = tokenizer(word, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    covered = {place for begin, end in encoded["offset_mapping"] for place in range(begin, end)}
+    covered = {index for begin, end in encoded["offset_mapping"] for index in range(begin, end)}
     unknown = tokenizer.words.unknown
-    lost = [char for place, char in enumerate(word) if place not in covered and not char.isspace()]
+    lost = [char for index, char in enumerate(word) if index not in covered and not char.isspace()]
     return not lost and (
         unknown is None or tokenizer.backend_tokenizer.token_to_id(unknown) not in encoded["input_ids"]
     )
@@ -149,12 +149,12 @@ def _fingerprint(tokenizer: Tokenizer, words: ControlWords) -> str:
 
 def _settings(name: str, path: str, revision: str | None, file: str) -> dict[str, Any]:
     """The content of a JSON file beside tokenizer.json; empty where there is no such file."""
-    found = find_file(name, path, revision, file)
-    if found is None:
+    settings_file = find_file(name, path, revision, file)
+    if settings_file is None:
         return {}
-    check_is_itself(name, found)
+    check_is_itself(name, settings_file)
     try:
-        settings = json.loads(found.read_text(encoding="utf-8"))
+        settings = json.loads(settings_file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise unloadable(name, f"its {file} is no JSON ({_first_line(error)}); download it again.") from error
     if not isinstance(settings, dict):
@@ -164,16 +164,16 @@ def _settings(name: str, path: str, revision: str | None, file: str) -> dict[str
 
 def _special_tokens(settings: dict[str, Any], older: dict[str, Any]) -> dict[str, str]:
     """The tokens that the model's settings call special, by role, or by number for those without a role."""
-    found: dict[str, Any] = {}
+    tokens: dict[str, Any] = {}
     for source in (older, settings):
-        found |= {role: token for role, token in source.items() if role.endswith("_token")}
+        tokens |= {role: token for role, token in source.items() if role.endswith("_token")}
         for role in ("additional_special_tokens", "extra_special_tokens"):
             more = source.get(role) or []
-            found |= {f"{role} {n}": t for n, t in enumerate(more.values() if isinstance(more, dict) else more)}
+            tokens |= {f"{role} {n}": t for n, t in enumerate(more.values() if isinstance(more, dict) else more)}
     decoder = settings.get("added_tokens_decoder")
     decoder = decoder if isinstance(decoder, dict) else {}
-    found |= {f"added {n}": t for n, t in decoder.items() if isinstance(t, dict) and t.get("special")}
-    contents = {role: t.get("content") if isinstance(t, dict) else t for role, t in found.items()}
+    tokens |= {f"added {n}": t for n, t in decoder.items() if isinstance(t, dict) and t.get("special")}
+    contents = {role: t.get("content") if isinstance(t, dict) else t for role, t in tokens.items()}
     return {role: content for role, content in contents.items() if isinstance(content, str) and content}
 
 
