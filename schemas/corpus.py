@@ -12,9 +12,9 @@ TABLE = TableContract(
     schema=StructType(
         [
             required("doc_id", STRING, "Identifies the document; SHA-256 of its text if the input has no id"),
-            required("domain", STRING, f"What it is ranked among; '{UNKNOWN_DOMAIN}' if the input has none"),
-            optional("text", STRING, "The document, as it was given; null stays null"),
-            optional("source", STRING, "Where it came from: a file, or what the input says"),
+            required("domain", STRING, f"The group that it is ranked in; '{UNKNOWN_DOMAIN}' if the input has none"),
+            optional("text", STRING, "The document's text as in the input; null stays null"),
+            optional("source", STRING, "Where it came from: a file, or the input's own value"),
         ]
     ),
     key=("doc_id",),

@@ -1,4 +1,4 @@
-"""Duplicates: which documents say the same, as clusters of equal and nearly equal texts."""
+"""Duplicates: clusters of documents with equal or nearly equal texts."""
 
 from pyspark.sql.types import StructType
 
@@ -13,13 +13,13 @@ TABLE = TableContract(
             required(
                 "cluster_id",
                 STRING,
-                "The smallest doc_id of its cluster; where it is doc_id, one document of each",
+                "The smallest doc_id of its cluster; the rows where it equals doc_id are one document per cluster",
             ),
             required("cluster_size", LONG, "Documents of the cluster; 1 for a document without duplicates"),
             required(
                 "kind",
                 STRING,
-                "Of the cluster. unique: one document; exact: all its documents have the same text; near: texts differ",
+                "The cluster's kind. unique: one document; exact: all documents have the same text; near: texts differ",
             ),
             required("text_sha256", STRING, "SHA-256 of the text that was compared, in hex; a missing text is empty"),
         ]

@@ -13,9 +13,9 @@ TABLE = TableContract(
         [
             required("mask_id", STRING, "Identifies the mask: a hash of model and heads"),
             required("model_id", STRING, "The model that the heads belong to"),
-            optional("detection_id", STRING, "The detection it was taken from; null: a heads file"),
+            optional("detection_id", STRING, "The detection that it comes from; null for a heads file"),
             required("heads", ArrayType(HEAD), "The masked query heads, by layer then head, both from 0"),
-            optional("top_fraction", DOUBLE, "Share of all heads that was asked for; null: a file"),
+            optional("top_fraction", DOUBLE, "Share of all heads that was asked for; null for a heads file"),
             required("created_at", TIMESTAMP, "When the mask was first written"),
         ]
     ),

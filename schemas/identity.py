@@ -1,4 +1,4 @@
-"""Identifiers that depend on content alone, so that the same thing has the same id wherever it is made."""
+"""Identifiers that depend only on content, so that the same thing has the same id everywhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def identity(*parts: str) -> str:
-    """16 hex digits of a hash of the parts; parts are kept apart, so that ("a", "bc") is not ("ab", "c")."""
+    """16 hex digits of a hash of the parts. Parts are hashed separately: ("a", "bc") differs from ("ab", "c")."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(hashlib.sha256(part.encode()).digest())

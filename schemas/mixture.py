@@ -1,4 +1,4 @@
-"""Mixture: which documents a training mix holds, from which part, and how often; their text stays where it is."""
+"""Mixture: which documents a training mix holds, in which part and how often; without their texts."""
 
 from pyspark.sql.types import StructType
 
@@ -27,6 +27,6 @@ TABLE = TableContract(
         "repeats_positive": "repeats >= 1",
         "num_tokens_positive": "num_tokens >= 1",
     },
-    # Making a mix again replaces its rows alone.
+    # A mix that is made again replaces only its own rows.
     partition_by=("mixture_id",),
 )

@@ -1,4 +1,4 @@
-"""Names and text as SQL, for the statements that cannot bind them: DDL, replaceWhere."""
+"""Names and text as SQL, for statements that cannot bind values, such as DDL, and for replaceWhere."""
 
 
 def quote_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Runs: what each scoring job did, and how fast."""
+"""Runs: what each run of the score stage did, and how fast."""
 
 from pyspark.sql.types import StructType
 
@@ -9,26 +9,32 @@ MODES = ("stream", "reconcile")
 
 TABLE = TableContract(
     name="runs",
-    grain="A job run.",
+    grain="A run of the score stage.",
     schema=StructType(
         [
             required("run_id", STRING, "Identifies the run"),
             required("scorer_id", STRING, "The scorer it ran: see scorers"),
-            required("source", STRING, "The table that it read: 'corpus' is the namespace's own"),
+            required("source", STRING, "The table that it read; 'corpus' is that of the namespace"),
             optional("source_id", STRING, "Its Delta table and columns, as a hash; null if it is no Delta table"),
-            required("mode", STRING, "stream (what was added to the source) or reconcile (all of it)"),
+            required("mode", STRING, "stream (only what was added to the source) or reconcile (all of it)"),
             optional("source_version", LONG, "The source's Delta version at the start; null if it is no Delta table"),
             required("state", STRING, "running, finished or failed"),
             optional("message", STRING, "Why it failed"),
-            optional("num_to_do", LONG, "Documents of the source less those scored at the start; null if not known"),
+            optional("num_to_do", LONG, "Documents of the source that were not scored at the start; null if unknown"),
             required("num_skipped", LONG, "Documents that had been scored before"),
             required("num_documents", LONG, "Documents written so far, of any status"),
             required("num_tokens", LONG, "Tokens of those documents"),
             required("num_failed", LONG, "Documents among them whose status is failed"),
-            required("num_float32_windows", LONG, "Windows that 16 bits were not enough for"),
-            optional("tokens_per_second", DOUBLE, "Document tokens a second of scoring; null until some"),
-            optional("seconds_left", DOUBLE, "Estimated from the documents that are left; null if not known"),
-            required("num_devices", INT, "Tasks that ran a model at a time, each on a GPU or on a share of the CPUs"),
+            required(
+                "num_float32_windows",
+                LONG,
+                "Windows read again in float32, because their half-precision loss was not finite",
+            ),
+            optional("tokens_per_second", DOUBLE, "Document tokens per second of scoring; null until some are scored"),
+            optional("seconds_left", DOUBLE, "Estimated from the documents that are left; null if unknown"),
+            required(
+                "num_devices", INT, "Tasks that run a model at the same time, each on a GPU or on a share of the CPUs"
+            ),
             required("device_hours", DOUBLE, "Hours times devices so far"),
             required("started_at", TIMESTAMP, "When the run started"),
             required("updated_at", TIMESTAMP, "When the row was written"),
@@ -42,7 +48,7 @@ TABLE = TableContract(
         "counts_not_negative": "num_tokens >= 0 and num_failed >= 0 and num_documents >= num_failed",
         "tokens_per_second_finite": finite("tokens_per_second"),
     },
-    # Each run replaces its own row; runs at the same time would conflict in one partition.
+    # Each run replaces its own row, and concurrent runs would conflict within one partition.
     partition_by=("run_id",),
     added_later={
         **dict.fromkeys(("source_id", "source_version", "message", "num_to_do", "seconds_left"), "null"),

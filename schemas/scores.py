@@ -1,4 +1,4 @@
-"""Scores: one row for every document and text that a scorer has seen, whatever became of it."""
+"""Scores: a scorer's attempts at the texts of documents, with their losses or the reason why there are none."""
 
 from pyspark.sql.types import StructType
 
@@ -9,22 +9,26 @@ _MEASURES = ("base_nll_sum", "masked_nll_sum", "base_loss", "masked_loss", "infl
 
 TABLE = TableContract(
     name="scores",
-    grain="An attempt at a document's text under one scorer; only failed ones are followed by another; append-only.",
+    grain="An attempt at a document's text under one scorer. Only a failed one is followed by another. Append-only.",
     schema=StructType(
         [
             required("doc_id", STRING, "The document"),
             required("text_sha256", STRING, "SHA-256 of the text in hex; a null text counts as an empty one"),
             required("scorer_id", STRING, "How it was scored: see scorers"),
-            required("attempt", INT, "1, or one more than that of the failed attempt before it"),
+            required("attempt", INT, "1, or one more than the failed attempt before it"),
             optional("domain", STRING, "The document's domain; null where the source has none"),
             optional("num_tokens", LONG, "Tokens of the text; null if never tokenized"),
             optional("num_predicted_tokens", LONG, "Tokens that both losses average over"),
             optional("num_windows", INT, "Windows that the text was read in"),
-            optional("num_float32_windows", INT, "Windows read again in float32: their 16-bit loss was not finite"),
+            optional(
+                "num_float32_windows",
+                INT,
+                "Windows read again in float32, because their half-precision loss was not finite",
+            ),
             optional("base_nll_sum", DOUBLE, "Summed loss with all heads on, in nats"),
             optional("masked_nll_sum", DOUBLE, "Summed loss with the heads masked, in nats"),
-            optional("base_loss", DOUBLE, "Loss with all heads on, in nats a token"),
-            optional("masked_loss", DOUBLE, "Loss with the heads masked, in nats a token"),
+            optional("base_loss", DOUBLE, "Loss with all heads on, in nats per token"),
+            optional("masked_loss", DOUBLE, "Loss with the heads masked, in nats per token"),
             optional("influence_score", DOUBLE, "(masked_loss - base_loss) / base_loss"),
             required("status", STRING, "scored, empty, too_short (fewer than 2 tokens) or failed"),
             optional("error_class", STRING, "Kind of error; only where status is failed"),
@@ -45,7 +49,7 @@ TABLE = TableContract(
         "error_exactly_when_failed": "(status = 'failed') = (error_class is not null)",
         **{f"{name}_finite": finite(name) for name in _MEASURES},
     },
-    # Not liquid clustering: two scorers that append at once would conflict and retry; partitions never do.
+    # Not liquid clustering, where two scorers that append at once would conflict and retry. Partitions never conflict.
     partition_by=("scorer_id",),
     added_later={"attempt": "1", "num_float32_windows": "null"},
 )

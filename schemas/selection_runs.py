@@ -1,4 +1,4 @@
-"""Selection runs: what each selection took from each domain, by which rule, from which versions of which tables."""
+"""Selection runs: what each selection took from each domain, by which rule, and from which versions of its tables."""
 
 from pyspark.sql.types import StructType
 
@@ -11,9 +11,9 @@ TABLE = TableContract(
         [
             required("selection_id", STRING, "Hash of the settings and of the versions of what was read"),
             required("domain", STRING, "The domain"),
-            required("scorer_id", STRING, "Whose scores it went by: see scorers"),
-            required("rule", STRING, "What was asked for in this domain, such as fraction 0.2"),
-            required("num_candidates", LONG, "Documents that there were to choose from, after the joins"),
+            required("scorer_id", STRING, "The scorer of its scores: see scorers"),
+            required("rule", STRING, "The rule for this domain, such as fraction 0.2"),
+            required("num_candidates", LONG, "Documents to choose from, after the joins"),
             required("candidate_tokens", LONG, "Their tokens"),
             optional("without_quality", LONG, "Scored documents that the quality table lacks; null without one"),
             optional("without_cluster", LONG, "Scored documents that the dedup table lacks; null without one"),

@@ -11,11 +11,15 @@ TABLE = TableContract(
         [
             required("selection_id", STRING, "The selection: see selection_runs"),
             required("doc_id", STRING, "The document"),
-            required("domain", STRING, "What it was chosen from"),
-            required("order_value", DOUBLE, "What documents were ordered by, the highest first; ties went by doc_id"),
+            required("domain", STRING, "The domain that it was chosen from"),
+            required(
+                "order_value",
+                DOUBLE,
+                "What documents were ordered by, highest first; doc_id decides between equal values",
+            ),
             required("influence_score", DOUBLE, "(masked_loss - base_loss) / base_loss, from scores"),
             optional("quality", DOUBLE, "The quality table's value; null where there is none"),
-            optional("cluster_id", STRING, "The dedup table's cluster, of which this is the best; null where none"),
+            optional("cluster_id", STRING, "The dedup table's cluster, whose best document this is; null where none"),
             required("num_tokens", LONG, "Tokens of the document, from scores"),
             required("text_sha256", STRING, "SHA-256 of the text that was scored, in hex"),
         ]
@@ -23,6 +27,6 @@ TABLE = TableContract(
     key=("selection_id", "doc_id"),
     made_by="select",
     checks={"order_value_finite": finite("order_value"), "influence_score_finite": finite("influence_score")},
-    # Making a selection again replaces its rows alone.
+    # A selection that is made again replaces only its own rows.
     partition_by=("selection_id",),
 )

@@ -1,4 +1,4 @@
-"""Which architectures can be masked exactly, judged from a configuration before any weight is loaded."""
+"""Which architectures can be masked exactly, decided by the configuration before any weight is loaded."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ REFUSED_MODEL_TYPES = {
     "zamba2": RECURRENT,
     "recurrent_gemma": RECURRENT,
 }
-# Layer types of a hybrid model that are attention; "chunked" and "sliding" are uniform over what they see.
+# A hybrid model's layer types with attention. A masked head of a chunked or sliding layer is uniform over what it sees.
 ATTENTION_LAYER_TYPES = {"full_attention", "sliding_attention", "chunked_attention", "attention"}
 LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
 
 
 def check_architecture(config: Any) -> None:
-    """Raise ValueError, naming the architecture and why, where a head mask would not be exact."""
+    """Raise ValueError, with the architecture and the reason, where a head mask would not be exact."""
     reason = REFUSED_MODEL_TYPES.get(config.model_type)
     if getattr(config, "alibi", False):
         reason = ALIBI
@@ -59,13 +59,13 @@ def refusal(model_type: str, reason: str) -> ValueError:
 
 
 def max_exact_window(config: Any) -> int:
-    """The longest window, in tokens, in which a token's loss does not depend on how long its batch is padded.
+    """The longest window, in tokens, in which a token's loss does not depend on how far its batch is padded.
 
-    Dynamic and long rotary scalings change every position's rotation once a batch is longer than the
-    original context, so that a document's loss would move with its neighbours' lengths.
+    Dynamic and long rotary scalings change the rotation of every position once a batch is longer than the original
+    context, so that a document's loss would depend on its neighbours' lengths.
     """
     parameters = getattr(config, "rope_parameters", None) or {}
-    # Where layers differ in kind, each kind has its own parameters, one level further down.
+    # Where there are several kinds of layers, each kind has parameters of its own, nested one level deeper.
     ropes = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
     windows = [config.max_position_embeddings]
     for rope in ropes:

@@ -1,8 +1,8 @@
-"""The one door into a model's attention: a registered function that masks heads, or records what they copy.
+"""The one way into a model's attention: a registered function that masks heads, or lets an observer see what they read.
 
-transformers hands a registered function q, k and v after projection, bias, norm and rotary embedding,
-together with the layer's module. That is the same point in every architecture, so the mask is exact for
-grouped queries, fused projections, query norms and biases alike, with no code for any of them.
+transformers calls a registered function with q, k and v after projection, bias, norm and rotary embedding, and with the
+layer's module. That is the same point in every architecture, so the mask is exact for grouped queries, fused
+projections, query norms and biases alike, without special code for any of them.
 
 Shapes: B rows, R = 2B stacked rows, H query heads, G key/value heads, T positions, D head size.
 """
@@ -53,38 +53,16 @@ def install_paired_mask(
 ) -> Callable[[], None]:
     """Make one forward of B rows return 2B: the B rows as they are, then the same rows with the heads masked.
 
-    The layers below the first masked one run on B rows only, for both. uniform gives the masked heads equal
-    attention weights over all visible positions (arXiv:2505.07293, App. C); zero makes their output 0.
-    attention, mask: what computes them, plain_attention and one_mask_for_all_rows unless others are named.
-    Returns a function that takes the mask off again.
+    The layers below the first masked one run on B rows only, which serve both halves. Mode uniform gives the masked
+    heads equal attention weights over all visible positions (arXiv:2505.07293, App. C); mode zero makes their output 0.
+    attention and mask compute the attention and the causal mask; by default plain_attention and one_mask_for_all_rows.
+    Returns a function that removes the head mask. Raises ValueError for an unknown mode.
     """
     if mode not in MASK_MODES:
         raise ValueError(f"mask mode is {mode!r}; it must be one of {', '.join(MASK_MODES)}")
     masked = heads_by_layer(heads)
-    compute = attention or plain_attention
     first_masked_layer = decoder_layers(model)[min(masked)]
-
-    def attend(
-        module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
-    ) -> tuple[Tensor, None]:
-        layer_heads = masked.get(module.layer_idx)
-        num_base_rows = query.shape[0] // 2
-        if layer_heads and mode == "uniform":
-            # Zero queries make every score 0, so that softmax is uniform over what the kernel lets the
-            # row see. Values, output projection and the other heads of the group stay as they are.
-            query = query.clone()
-            # One by one: a list of them would be copied to a GPU, which is waited for.
-            for head in layer_heads:
-                query[num_base_rows:, head] = 0
-        output, _ = compute(module, query, key, value, attention_mask, **kwargs)  # (R, T, H, D)
-        if layer_heads and mode == "zero":
-            for head in layer_heads:
-                output[num_base_rows:, :, head] = 0
-        if observe is not None:
-            observe(module.layer_idx, query, key, value, attention_mask, output)
-        return output, None
-
-    restore = use_attention(model, attend, mask)
+    restore = use_attention(model, _masking(masked, mode, observe, attention or plain_attention), mask)
     hook = first_masked_layer.register_forward_pre_hook(_stack_rows, with_kwargs=True)
 
     def remove() -> None:
@@ -94,8 +72,36 @@ def install_paired_mask(
     return remove
 
 
+def _masking(
+    masked: dict[int, list[int]], mode: MaskMode, observe: Observer | None, attention: AttentionFunction
+) -> AttentionFunction:
+    """The attention function in whose second half of rows the masked heads of each layer are masked."""
+
+    def attend(
+        module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
+    ) -> tuple[Tensor, None]:
+        layer_heads = masked.get(module.layer_idx)
+        num_base_rows = query.shape[0] // 2
+        if layer_heads and mode == "uniform":
+            # Zero queries make every score 0, so that softmax is uniform over what the kernel lets the
+            # row see. Values, output projection and the other heads of the group stay as they are.
+            query = query.clone()  # (R, H, T, D)
+            # One by one, because a list of indices is copied to a GPU, which makes the CPU wait for it.
+            for head in layer_heads:
+                query[num_base_rows:, head] = 0
+        output, _ = attention(module, query, key, value, attention_mask, **kwargs)  # (R, T, H, D)
+        if layer_heads and mode == "zero":
+            for head in layer_heads:
+                output[num_base_rows:, :, head] = 0
+        if observe is not None:
+            observe(module.layer_idx, query, key, value, attention_mask, output)
+        return output, None
+
+    return attend
+
+
 def install_observer(model: Any, observe: Observer) -> Callable[[], None]:
-    """Call observe after every layer's attention, which stays the ordinary one; returns a function that ends it."""
+    """Call observe after every layer's attention, which itself does not change; returns a function that ends this."""
 
     def attend(
         module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
@@ -111,7 +117,7 @@ def use_attention(model: Any, attend: AttentionFunction, mask: MaskFunction | No
     """Register attend for this model alone; returns a function that restores the model's former attention."""
     before = model.config._attn_implementation
     name = next(_names)
-    # Whoever compiles the layers leaves this out: it is the one part that differs from layer to layer.
+    # Compiled layers leave this function out: it is the only part that differs from layer to layer.
     AttentionInterface.register(name, torch.compiler.disable(attend))  # type: ignore[no-untyped-call]
     AttentionMaskInterface.register(name, mask or one_mask_for_all_rows)
     model.set_attn_implementation(name)
@@ -136,25 +142,29 @@ def decoder_layers(model: Any) -> torch.nn.ModuleList:
 def plain_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """What the model computes by itself; ValueError where its scores are more than q·k."""
+    """The attention that the model computes by itself: (R, T, H, D) of query (R, H, T, D), key and value (R, G, T, D).
+
+    Raises ValueError where attention scores are more than q·k, such as with sinks or position biases.
+    """
     for name, reason in _BIASES.items():
         if kwargs.get(name) is not None:
             raise refusal(module.config.model_type, reason)
     if value.is_cuda and value.dtype == torch.float32 and attention_mask is None:
-        # For shared keys and values, CUDA's fused kernels are of 16 bits; the rest would hold all T x T weights.
+        # CUDA's fused kernels support shared keys and values only in half precision; its other kernels would hold all
+        # T x T weights.
         num_groups = query.shape[1] // key.shape[1]
         key, value = (part.repeat_interleave(num_groups, dim=1) for part in (key, value))
-    # Rotary embeddings in float32 have widened q and k (udfs/precision.py).
+    # Rotary embeddings in float32 widened q and k (udfs/precision.py).
     query, key = query.to(value.dtype), key.to(value.dtype)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return output, None
 
 
 def one_mask_for_all_rows(**kwargs: Any) -> Tensor | None:
-    """The causal or sliding mask (1, 1, T, T) bool, or None where plain causality does.
+    """The causal or sliding mask (1, 1, T, T) bool, or None where the kernel's own causal mask is enough.
 
-    No row is padded on the left, so every row has the same mask; a batch of 1 also fits the stacked rows,
-    whose number the model does not know when it builds the mask.
+    No row is padded on the left, so every row has the same mask. A mask of one row also fits the stacked rows, whose
+    number the model does not know when it builds the mask.
     """
     mask: Tensor | None = sdpa_mask(**{**kwargs, "batch_size": 1})
     return mask

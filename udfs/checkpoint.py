@@ -1,7 +1,7 @@
 """A model and its tokenizer, named by hub id, folder or GGUF file, and pinned to the bytes that were found.
 
-The driver resolves a name once into a Checkpoint; every worker loads exactly that. Weights come from
-safetensors only (a pickle runs code when it is read), and a model's own code runs only when asked for.
+The driver resolves a name into a Checkpoint once, and every worker loads exactly that. Weights are only read from
+safetensors, because reading a pickle runs code. A model's own code runs only if the user asks for it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What identifies a model and what the jobs need to know of it before loading it.
+    """What identifies a model, and what the jobs need to know of it before they load it.
 
-    name is what the user wrote, without the revision; path is what transformers loads (a folder, or the
-    hub id); weights_hash and tokenizer_hash change when, and only when, the results may; max_positions is the
-    longest text, in tokens, that the model reads exactly.
+    name is what the user wrote. path is what transformers loads: a folder or a hub id. weights_hash and tokenizer_hash
+    change exactly when results may change. max_positions is the longest text, in tokens, that the model reads exactly.
     """
 
     name: str
@@ -56,8 +55,8 @@ class Checkpoint:
 def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpoint:
     """The checkpoint behind a hub id with optional @revision, a folder, or a .gguf file.
 
-    Loads the configuration and the tokenizer, not the weights. Raises ValueError when there is no such
-    model, when it has no safetensors, is not causal, or has attention that cannot be masked exactly.
+    Loads the configuration and the tokenizer, not the weights. Raises ValueError when there is no such model, when it
+    has no safetensors, is not causal, or has attention that cannot be masked exactly.
     """
     path, revision, weights_hash, files = _locate(name)
     with quiet_transformers(), as_value_error(name):
@@ -71,7 +70,9 @@ def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpo
     if weights_hash is None:
         revision = weights_hash = config._commit_hash
     if weights_hash is None:
-        raise ValueError(f"the revision of model {name!r} cannot be told; download it and name its folder instead")
+        raise ValueError(
+            f"the revision of model {name!r} cannot be determined; download it and name its folder instead"
+        )
     label = Path(name).stem if name.endswith(".gguf") else Path(path).name if Path(path).is_dir() else path
     checkpoint = Checkpoint(
         name=name,
@@ -91,10 +92,10 @@ def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpo
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
-    """The checkpoint's tokenizer.json to the letter, but for control words in a text: they are read as plain text.
+    """The checkpoint's tokenizer, exactly as in tokenizer.json, except that control words in a text are plain text.
 
-    Raises ValueError where it is not the one that the checkpoint was resolved with: a folder of the same name on
-    another machine, or one that was changed meanwhile.
+    Raises ValueError where it is not the tokenizer of the resolved checkpoint: the folder may have other content on
+    this machine, or may have changed since.
     """
     tokenizer = read_tokenizer(checkpoint.name, checkpoint.path, checkpoint.revision)
     if tokenizer.fingerprint != checkpoint.tokenizer_hash:
@@ -108,10 +109,10 @@ def load_tokenizer(checkpoint: Checkpoint) -> TextTokenizer:
 def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
     """The checkpoint's causal language model in eval mode, without gradients, on device in dtype.
 
-    On a CPU the weights are mapped from their file, and their memory shared by all processes of a machine, if they are
-    stored in dtype; other ones are converted, for each process by itself.
+    On a CPU, weights that are stored in dtype are mapped from their file, and all processes of a machine share their
+    memory. Other weights are converted by each process for itself.
 
-    From here on, the process multiplies in full: see multiply_in_full.
+    Also calls multiply_in_full, which changes how this process multiplies from then on.
     """
     multiply_in_full()
     model = load_whole(
@@ -129,9 +130,9 @@ def load_model(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Any:
 
 
 def num_parameters(checkpoint: Checkpoint) -> int | None:
-    """Weights of the checkpoint's model, which is not loaded: it is made of its configuration, without memory.
+    """How many weights the checkpoint's model has, found by building it from its configuration without memory.
 
-    None where that cannot be told: code that a model brings is not run for it, and not every model can be made so.
+    None where that is not possible: the model brings code of its own, which is not run for this, or cannot be built so.
     """
     if checkpoint.trust_remote_code:
         return None
@@ -146,8 +147,8 @@ def num_parameters(checkpoint: Checkpoint) -> int | None:
 def _locate(name: str) -> tuple[str, str | None, str | None, list[Path]]:
     """(what transformers loads, hub revision, weights hash, files with weights).
 
-    The hash is None for a folder, of whose files it is made, and for a hub model, whose commit serves; a hub model's
-    files are not there yet.
+    The hash is None for a folder, because it is computed from the files later, and for a hub model, whose commit is
+    used. A hub model has no files here yet.
     """
     if name.endswith(".gguf"):
         file = Path(name).expanduser()
@@ -161,9 +162,9 @@ def _locate(name: str) -> tuple[str, str | None, str | None, list[Path]]:
     if name and folder.is_dir():
         check_is_whole(name, folder)
         if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors*")):
-            found = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) or "nothing"
+            content = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) or "nothing"
             raise ValueError(
-                f"model folder {name} must hold config.json and *.safetensors, but holds {found}; "
+                f"model folder {name} must hold config.json and *.safetensors, but holds {content}; "
                 "save the model with save_pretrained (pickled weights are never loaded)"
             )
         check_is_itself(name, folder / "config.json")
@@ -178,14 +179,14 @@ def _locate(name: str) -> tuple[str, str | None, str | None, list[Path]]:
 
 
 def _check_hub_answers(name: str, hub_id: str, revision: str | None) -> None:
-    """Raise ValueError at once where neither the cache nor the hub can be asked: transformers tries for 20 seconds."""
+    """Raise ValueError at once where neither the cache nor the hub answers; transformers would try for 20 seconds."""
     try:
         if not isinstance(try_to_load_from_cache(hub_id, "config.json", revision=revision), str):
             get_hf_file_metadata(hf_hub_url(hub_id, "config.json", revision=revision))
     except httpx.TransportError as error:
         raise unloadable(name, f"the model hub cannot be reached ({error}).") from error
     except (OSError, ValueError):
-        return  # The hub said no, or is switched off by HF_HUB_OFFLINE: transformers puts either into words.
+        return  # The hub refused, or HF_HUB_OFFLINE is set: for either, transformers has an error message.
 
 
 def _check_causal(name: str, config: Any) -> None:
@@ -203,7 +204,8 @@ def _check_causal(name: str, config: Any) -> None:
 def _check_weights(name: str, config: Any, files: list[Path], *, own_code: bool) -> None:
     """Raise ValueError, before any weight is read, unless the files hold the configuration's weights and no others."""
     stored = stored_tensors(name, files)
-    # A model's own code is not run here, and quantised weights have other names: load_model checks what it can.
+    # A model's own code is not run here, and quantised weights have other names. load_model checks them as far as it
+    # can.
     if own_code or is_quantised(config):
         return
     if renamed := getattr(config, "transformers_weights", None):

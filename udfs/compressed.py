@@ -1,9 +1,9 @@
-"""Whether a compressed file is whole, told by its own frames: readers take some that were cut off for whole ones.
+"""Whether a compressed file is whole, recognised by its own frames: readers accept some files that were cut off.
 
-Measured with Spark 4.1: a zstd file that is cut inside any frame but the first passes without a word where the frame
-had given no text yet, a bzip2 file that is cut in a later stream's header, and either, and gzip, of no bytes at all.
-Of gzip all other cuts are errors. Nothing is decompressed to tell: zstd says how long each block is, bzip2 ends in a
-mark.
+Measured with Spark 4.1, which reads these without an error: a zstd file that is cut inside a frame other than the first
+before that frame gave any text; a bzip2 file that is cut in a later stream's header; and an empty zstd, bzip2 or gzip
+file. All other cuts of gzip files are errors. why_broken decompresses nothing: zstd states the length of each block, and
+bzip2 ends with a mark.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import struct
 import zlib
 from typing import BinaryIO
 
-# RFC 8878, in the terms of its sections 3.1.1 and 3.1.2.
+# Named as in RFC 8878, sections 3.1.1 and 3.1.2.
 ZSTD_MAGIC = 0xFD2FB528
 SKIPPABLE_MAGIC = 0x184D2A50
 SEEKABLE_MAGIC = 0x8F92EAB1
 DICTIONARY_ID_BYTES = (0, 1, 2, 4)
 CONTENT_SIZE_BYTES = (0, 2, 4, 8)
-# Bytes read at a time of what is not looked at.
+# Bytes read at a time of content that is skipped.
 PIECE = 2**20
 BZIP2_END = 0x177245385090
 
 
-class _Cut(Exception):  # noqa: N818 - no error of this program: what a file turned out to be.
-    """The file ends inside of something."""
+class _Cut(Exception):  # noqa: N818 - not an error of this program, but the state of a file.
+    """The file is cut off or damaged at this point."""
 
 
 def why_broken(name: str, stream: BinaryIO, size: int) -> str | None:
-    """Why the .gz, .zst or .bz2 file of this name, of size bytes, is not whole, and how far it was good; else None.
+    """Why the .gz, .zst or .bz2 file of this name, of size bytes, is not whole, and up to where it is; None if it is.
 
-    stream: at the file's beginning; seekable for .bz2.
+    stream stands at the file's beginning, and is seekable for .bz2.
     """
     if size == 0:
         return "it has no bytes, which no compressed file has"
@@ -70,7 +70,7 @@ def _why_zstd_broken(stream: BinaryIO, size: int) -> str | None:
             num_frames += in_table is None
             since_table += 1
             if in_table is not None and in_table >= 0:
-                # Of files put behind one another, each has its own. Frames to skip may be listed or not.
+                # Each of several concatenated files has its own table, which may or may not list frames to skip.
                 if in_table > since_table - 1:
                     return f"it has {since_table - 1:,} frames before a seek table that lists {in_table:,}"
                 since_table = 0
@@ -83,7 +83,7 @@ def _why_zstd_broken(stream: BinaryIO, size: int) -> str | None:
 
 
 def _frame(stream: BinaryIO) -> tuple[int, int | None]:
-    """(bytes of the next frame, None for data; of a skippable one the frames of its seek table, -1 without one)."""
+    """(bytes of the next frame; None for a frame of data, else the frames in its seek table, or -1 without a table)."""
     (magic,) = struct.unpack("<I", _take(stream, 4))
     if magic & 0xFFFFFFF0 == SKIPPABLE_MAGIC:
         (length,) = struct.unpack("<I", _take(stream, 4))
@@ -115,10 +115,10 @@ def _frame(stream: BinaryIO) -> tuple[int, int | None]:
 
 
 def _take(stream: BinaryIO, count: int) -> bytes:
-    found = stream.read(count)
-    if len(found) < count:
+    data = stream.read(count)
+    if len(data) < count:
         raise _Cut("it is cut off")
-    return found
+    return data
 
 
 def _skip(stream: BinaryIO, count: int) -> None:
@@ -129,7 +129,7 @@ def _skip(stream: BinaryIO, count: int) -> None:
 def _why_bzip2_broken(stream: BinaryIO, size: int) -> str | None:
     stream.seek(max(0, size - 11))
     end = int.from_bytes(stream.read(11), "big")
-    # The mark begins at any bit; a checksum of 32 bits and less than a byte of zeros follow it.
+    # The mark may begin at any bit. A checksum of 32 bits and less than a byte of zeros follow it.
     if any(end >> 32 + padding & (1 << 48) - 1 == BZIP2_END for padding in range(8)):
         return None
     return f"it is cut off: none of its streams ends with its last byte, the {size:,}th"

@@ -1,14 +1,14 @@
-"""Control words in a text, such as <s> or <think>, read as the plain text that they are there.
+"""Control words in a text, such as <s> or <think>, read as plain text.
 
-A document that mentions a control word must not switch the model into another mode. Which added tokens of a
+A document that mentions a control word must not switch the model into another mode. These added tokens of a
 tokenizer.json are control words:
 
-- those that tokenizer.json calls special, or that the model's tokenizer_config.json names as one (bos_token and so on);
-- of the others, those with the shape of a marker: <...> or [...] without white space and with a letter inside, such as
-  <think>, <|fim_prefix|> or [INST]. Training never had them in a document, whatever "special" says of them.
+- tokens that tokenizer.json calls special, or that tokenizer_config.json names as special (bos_token and so on);
+- other tokens with the shape of a marker: <...> or [...] without white space and with a letter inside, such as <think>,
+  <|fim_prefix|> or [INST]. They stood in no document in training, whether or not they are called special.
 
-All others stay, for the model has read its texts with them: runs of white space (GPT-NeoX, Phi, Gemma), words that
-somebody added, and HTML tags, which Gemma's vocabulary has as pieces of text.
+All other added tokens stay tokens, because the model was trained on texts with them: runs of white space (GPT-NeoX,
+Phi, Gemma), words that somebody added, and HTML tags, which are pieces of text in Gemma's vocabulary.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ HTML_TAG = re.compile(
     r"</?(a|b|blockquote|br|caption|code|del|div|dd|dl|dt|em|figcaption|figure|h[1-6]|hr|i|img|ins|kbd|li|mark|ol|p|pre|"
     r"q|s|samp|small|span|strong|sub|sup|table|tbody|td|tfoot|th|thead|tr|u|ul)/?>"
 )
-# A vocabulary that has these has tags.
+# A vocabulary that has any of these has HTML tags.
 HTML_FAMILY = {"<table>", "<strong>", "<b>", "<em>", "<h1>", "<p>"}
 
 
 @dataclass(frozen=True)
 class ControlWords:
-    """A tokenizer's control words with their ids, and its JSON: what is needed to read them as text.
+    """A tokenizer's control words and its JSON, which together suffice to read them as text.
 
-    can_occur: whether the tokenizer, told to read special tokens as text, can still take one for what it says.
+    ids: each word's token id. serialised: the tokenizer's JSON. can_occur: whether a text can still have the token of a
+    control word when the tokenizer is told to read special tokens as text. unknown: the unknown token. numbers: the ids
+    of the words except the unknown token.
     """
 
     ids: dict[str, int]
@@ -46,7 +48,7 @@ class ControlWords:
     numbers: frozenset[int]
 
     def occur_in(self, text: str, token_ids: list[int], special_tokens_mask: list[int]) -> bool:
-        """Whether one of a text's tokens is a control word. The unknown token is one only where the text spells it."""
+        """Whether one of a text's tokens is a control word; the unknown token counts only where the text spells it."""
         numbers = self.numbers
         if self.unknown in self.ids and str(self.unknown) in text:
             numbers = numbers | {self.ids[str(self.unknown)]}
@@ -56,11 +58,11 @@ class ControlWords:
         return any(token in numbers and not special for token, special in pairs)
 
     def without_them(self) -> Tokenizer:
-        """The tokenizer whose vocabulary has, in place of each control word, a name that no text can hold.
+        """The tokenizer with a random name, which no text holds, in place of each control word.
 
-        All ids stay, and so do the tokens that the post-processor adds. An entry that is only taken from the list of
-        added tokens would not do: Unigram finds it in its vocabulary, WordPiece and BPE (ignore_merges) look up words
-        whole, and the ids of the added tokens behind it would move.
+        All ids stay the same, and so do the tokens that the post-processor adds. It would not be enough to remove the
+        words from the list of added tokens: Unigram finds them in its vocabulary, WordPiece and BPE (with
+        ignore_merges) look up whole words, and the ids of later added tokens would change.
         """
         names = {word: secrets.token_hex(24) for word in self.ids}
         tokenizer = json.loads(self.serialised)
@@ -84,7 +86,10 @@ class ControlWords:
 
 
 def find_control_words(tokenizer: Tokenizer, named: set[str], pieces: Collection[str] = ()) -> ControlWords:
-    """The control words of a tokenizer; named are those that the model's other files call special, pieces are none."""
+    """The control words of a tokenizer.
+
+    named: words that the model's other files call special. pieces: words that are no control words.
+    """
     serialised = tokenizer.to_str()
     content = json.loads(serialised)
     model, added = content["model"], content["added_tokens"]
@@ -92,7 +97,7 @@ def find_control_words(tokenizer: Tokenizer, named: set[str], pieces: Collection
     words = {
         token["content"]: token["special"] for token in added if _is_control_word(token, named, pieces, bool(tags))
     }
-    # Those that only the settings name are in the vocabulary all the same.
+    # Words that only the settings name are in the vocabulary too, although not among the added tokens.
     words |= {word: True for word in named - set(words) if len(word) > 1 and tokenizer.token_to_id(word) is not None}
     can_occur = (
         model["type"] != "BPE"
@@ -108,7 +113,7 @@ def find_control_words(tokenizer: Tokenizer, named: set[str], pieces: Collection
 
 def _is_control_word(token: dict[str, Any], named: set[str], pieces: Collection[str], has_tags: bool) -> bool:
     word = token["content"]
-    # A letter is one, whatever role a model gave it: some pad with "!".
+    # A single character is always text, whatever role a model gave it: some models pad with "!".
     if BYTE_PIECE.fullmatch(word) or len(word) < 2:
         return False
     if token["special"] or word in named:
@@ -117,16 +122,16 @@ def _is_control_word(token: dict[str, Any], named: set[str], pieces: Collection[
 
 
 def is_marker(word: str, has_tags: bool = False) -> bool:
-    """Whether an added token has the shape of a control word, whatever it is called.
+    """Whether an added token has the shape of a control word.
 
-    has_tags: whether the vocabulary has HTML tags; without others, <s> and </s> are the ends of a text.
+    has_tags: whether the vocabulary has HTML tags. Without other tags, <s> and </s> mark the ends of a text.
     """
     is_tag = HTML_TAG.fullmatch(word) and (has_tags or word.strip("</>") != "s")
     return bool(MARKER.fullmatch(word)) and not is_tag and not BYTE_PIECE.fullmatch(word)
 
 
 def _reaches(merge: list[str], model: dict[str, Any], words: dict[str, Any]) -> bool:
-    """Whether a BPE merge makes a control word, or goes on from one."""
+    """Whether a BPE merge makes a control word, or joins one with something."""
     left, right = merge
     prefix = model.get("continuing_subword_prefix") or ""
     return left in words or right in words or left + right.removeprefix(prefix) in words

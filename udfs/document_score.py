@@ -1,4 +1,4 @@
-"""What becomes of a document: its two losses and their ratio, or the reason why it has none."""
+"""The result for one document: its two losses and its score, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Status = Literal["scored", "empty", "too_short", "failed"]
 
 @dataclass(frozen=True)
 class DocumentScore:
-    """One document's losses: sums in nats over its num_predicted_tokens, None unless status is scored.
+    """One document's result. The sums are in nats, over num_predicted_tokens; they are None unless status is scored.
 
-    num_float32_windows: windows whose 16-bit loss was not finite, and which were read again in float32.
+    num_float32_windows: windows whose half-precision loss was not finite, and which were read again in float32.
     """
 
     status: Status
@@ -36,7 +36,10 @@ class DocumentScore:
 def scored(
     windows: Sequence[Window], num_tokens: int, base_sum: float, masked_sum: float, num_float32_windows: int = 0
 ) -> DocumentScore:
-    """The score from a document's sums: s = (masked - base) / base over exactly the same tokens (arXiv:2505.07293)."""
+    """The score s = (masked - base) / base, from sums over exactly the same tokens (arXiv:2505.07293).
+
+    The document fails where a sum is not finite, or the base sum is not above 0.
+    """
     num_predicted = sum(window.num_predicted_tokens for window in windows)
     if not (math.isfinite(base_sum) and math.isfinite(masked_sum)):
         return failed("NonFiniteLoss", f"the losses of {num_predicted} tokens sum to {base_sum} and {masked_sum}")
@@ -57,5 +60,5 @@ def scored(
 
 
 def failed(error_class: str, message: str) -> DocumentScore:
-    """A document that could not be scored, and why; never with its text at length."""
+    """The result for a document that could not be scored; the message is cut, lest it hold all of the text."""
     return DocumentScore("failed", error_class=error_class, error_message=message[:300])

@@ -1,9 +1,9 @@
-"""What a file is that is not what its name promises, told by its first bytes."""
+"""What a file really is when it is not what its name promises, recognised by its first bytes."""
 
 from __future__ import annotations
 
 LFS = b"version https://git-lfs.github.com/spec/"
-# In this order: the mark of UTF-32 (little-endian) begins with that of UTF-16.
+# The order matters: the byte-order mark of UTF-32 (little-endian) begins with that of UTF-16.
 BEGINNINGS: dict[bytes, str] = {
     LFS: "a Git LFS pointer, not the file itself; fetch it with: git lfs pull",
     b"\xff\xfe\x00\x00": "UTF-32 text (little-endian); convert it to UTF-8 with: iconv -f UTF-32 -t UTF-8",
@@ -30,9 +30,9 @@ BEGINNINGS: dict[bytes, str] = {
     b"ARROW1\x00\x00": "an Arrow file",
 }
 HTML = ("<!doctype html", "<html", "<head")
-# In hexadecimal, but for a byte of zero.
+# A byte in hexadecimal, except zero.
 _LETTER = "(?:[1-9A-F][0-9A-F]|0[1-9A-F])"
-# Without a mark, what is certain: Latin letters with nothing but zero bytes between them.
+# Certain even without a byte-order mark: Latin letters with only zero bytes between them.
 UNMARKED = {
     "UTF-32LE": rf"^(?:{_LETTER}000000){{2,}}$",
     "UTF-32BE": rf"^(?:000000{_LETTER}){{2,}}$",
@@ -42,7 +42,7 @@ UNMARKED = {
 
 
 def kind_of(head: bytes) -> str | None:
-    """What a file of these first bytes (64 or so) is, and what to do with it; None where it may be plain text."""
+    """What a file with these first bytes (about 64) is, and what to do with it; None where it may be plain text."""
     for beginning, kind in BEGINNINGS.items():
         if head.startswith(beginning):
             return kind
@@ -52,7 +52,7 @@ def kind_of(head: bytes) -> str | None:
 
 
 def unmarked_encoding(head: bytes) -> str | None:
-    """That the bytes are ASCII in two or four bytes a letter, where that is certain."""
+    """The description of ASCII in two or four bytes per letter, where the bytes certainly are that; else None."""
     import re
 
     for encoding, pattern in UNMARKED.items():
@@ -64,5 +64,5 @@ def unmarked_encoding(head: bytes) -> str | None:
 
 
 def unmarked_kind(encoding: str) -> str:
-    """The words for text in this encoding without a byte-order mark."""
+    """The description of text in this encoding without a byte-order mark, and what to do with it."""
     return f"{encoding} text without a byte-order mark; convert it to UTF-8 with: iconv -f {encoding} -t UTF-8"

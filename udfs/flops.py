@@ -1,4 +1,4 @@
-"""Floating-point operations that scoring a corpus needs."""
+"""The floating-point operations that scoring needs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def useful_flops(config: Any, first_masked_layer: int, num_tokens: Iterable[int]) -> float:
-    """Operations of both losses of windows of num_tokens tokens each, the shared layers counted once.
+    """Operations for both losses of windows with num_tokens tokens each, the shared layers counted once.
 
-    For each layer: two for each weight and token, and causal attention, in which each token looks at half of
-    its window on average. Whatever else a scorer does, such as reading the lower layers twice, is no use.
+    Each layer needs two operations per weight and token, and causal attention, in which each token sees half of its
+    window on average. Additional work of a scorer, such as running the lower layers twice, does not count.
     """
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     num_kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -26,7 +26,7 @@ def useful_flops(config: Any, first_masked_layer: int, num_tokens: Iterable[int]
 
 
 def _mlp_weights(config: Any) -> int:
-    """A layer's weights between attention and the next layer: with a gate where the width has Llama's name for it."""
+    """The weights of a layer's MLP: three matrices where its width has Llama's name (a gated MLP), else two."""
     hidden: int = config.hidden_size
     if width := getattr(config, "intermediate_size", None):
         return 3 * hidden * int(width)

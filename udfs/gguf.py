@@ -1,4 +1,4 @@
-"""A GGUF file as a folder of safetensors and tokenizer.json, made once a machine and compared with the file."""
+"""A GGUF file as a folder of safetensors and tokenizer.json, made once per machine and compared with the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from udfs.gguf_tokenizer import write_tokenizer
 from udfs.loading import quiet_transformers, unloadable
 from udfs.weights import load_whole
 
-# Belongs to a folder's name: what an earlier way to convert has left is not used.
+# Part of a folder's name, so that folders of earlier versions of the conversion are not used.
 CONVERSION = "v2"
 
 
@@ -28,9 +28,10 @@ def cache_folder() -> Path:
 
 
 def converted_gguf(file: Path, digest: str) -> Path:
-    """The folder with file's weights as float32 safetensors: made once, then memory-mapped by every worker.
+    """The folder with the file's weights as float32 safetensors: made once, then memory-mapped by every worker.
 
-    Raises ValueError, and leaves nothing, for a file that cannot be converted so that texts and losses stay the same.
+    digest: the file's SHA-256, in hex. Raises ValueError, and leaves no folder, for a file whose tokens and losses
+    would change by the conversion.
     """
     folder = cache_folder() / f"{file.stem}-{digest[:16]}-{CONVERSION}"
     if folder.is_dir():
@@ -42,7 +43,7 @@ def converted_gguf(file: Path, digest: str) -> Path:
         try:
             scratch.rename(folder)
         except OSError:
-            # Another process may have been faster; both folders hold the same, so the loser's is thrown away.
+            # Another process may have been faster. Both folders hold the same, so this one is deleted.
             if not folder.is_dir():
                 raise
     finally:
@@ -73,7 +74,7 @@ def _convert(file: Path, folder: Path) -> None:
 
 
 def _save(quantised: Any, folder: Path) -> None:
-    """Save the model; one read from GGUF refuses to be saved, a fresh one of the same shape does not."""
+    """Save a new model with the same weights, because transformers refuses to save a model that was read from GGUF."""
     settings = {k: v for k, v in quantised.config.to_dict().items() if k != "quantization_config"}
     with quiet_transformers():
         model = AutoModelForCausalLM.from_config(type(quantised.config)(**settings), dtype=torch.float32)

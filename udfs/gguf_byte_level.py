@@ -1,4 +1,4 @@
-"""A byte-level BPE vocabulary as the parts of tokenizer.json, its pre-tokenizer by the name that the file gives."""
+"""A byte-level BPE vocabulary as the parts of tokenizer.json, with the pre-tokenizer that the file names."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from udfs.gguf_file import USER_DEFINED, Vocabulary
 
-# Files of before tokenizer.ggml.pre hold GPT-2's kind of vocabulary (50,257 tokens and some of their own), or later and
-# larger ones (Llama 3, Qwen), which cut texts in other ways.
+# Files from before tokenizer.ggml.pre have a vocabulary like GPT-2's (50,257 tokens and some of their own), or a larger
+# one (Llama 3, Qwen), which splits texts in other ways.
 GPT_2_TOKENS = 65_536
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -54,7 +54,7 @@ def _digits(*, individual: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Pre:
-    """What a name in tokenizer.ggml.pre stands for, as the model's own tokenizer.json has it."""
+    """The meaning of a name in tokenizer.ggml.pre, taken from the tokenizer.json of the model with that name."""
 
     steps: tuple[dict[str, Any], ...]
     nfc: bool = False
@@ -104,17 +104,17 @@ PRES = {
 
 
 def pre_tokenizer(vocabulary: Vocabulary) -> Pre:
-    """How the vocabulary cuts texts into words, and starts them; ValueError for a name that is not known here."""
+    """How the vocabulary splits texts into words, and whether BOS comes first; ValueError for an unknown name."""
     if vocabulary.pre is None:
         if len(vocabulary.tokens) > GPT_2_TOKENS:
             raise ValueError(
-                f"it has no tokenizer.ggml.pre, and its {len(vocabulary.tokens):,} tokens are too many to be cut as "
-                "GPT-2 cuts texts into words; convert the model to GGUF again with a newer converter."
+                f"it has no tokenizer.ggml.pre, and its {len(vocabulary.tokens):,} tokens are too many to be split "
+                "into words as GPT-2 does; convert the model to GGUF again with a newer converter."
             )
         return GPT_2
     if vocabulary.pre not in PRES:
         raise ValueError(
-            f"its tokenizer.ggml.pre is {ascii(vocabulary.pre)[:60]}, whose way to cut texts into words is not known "
+            f"its tokenizer.ggml.pre is {ascii(vocabulary.pre)[:60]}, whose way to split texts into words is not known "
             f"here; those that are: {', '.join(PRES)}."
         )
     return PRES[vocabulary.pre]
@@ -128,7 +128,7 @@ def byte_level_parts(vocabulary: Vocabulary) -> dict[str, Any]:
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": list(pre.steps)} if len(pre.steps) > 1 else pre.steps[0],
         "model": {
             "type": "BPE",
-            # Bytes that have no token are left out, as by llama.cpp and by the tokenizers that such files were made of.
+            # Bytes without a token are left out, as in llama.cpp and in the tokenizers that such files are made from.
             "unk_token": None,
             "fuse_unk": False,
             "byte_fallback": False,
@@ -149,7 +149,7 @@ def byte_symbols() -> list[str]:
 
 
 def merge_pairs(vocabulary: Vocabulary) -> list[tuple[str, str]]:
-    """The merges, best first; ValueError where one is no pair of tokens, or makes none."""
+    """The merges, best first; ValueError where one is no pair of tokens, or does not make a token."""
     known = set(vocabulary.tokens)
     if lacking := [byte for byte in b" \n" if byte_symbols()[byte] not in known]:
         raise ValueError(f"its vocabulary has no token for the byte 0x{lacking[0]:02X}, so that it is not byte-level.")

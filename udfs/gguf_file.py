@@ -1,4 +1,4 @@
-"""What a GGUF file says of itself and of its vocabulary; what a file is instead that is none."""
+"""What a GGUF file says about itself and its vocabulary, and what a file is that is no GGUF file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """tokenizer.ggml.* of a file. Flags and ids are None where the file does not say; ids lie in the vocabulary.
+    """tokenizer.ggml.* of a file. Flags and ids are None where the file does not give them; all ids are valid.
 
-    model: llama (SentencePiece) or gpt2 (byte-level); types: one of the numbers above for each token.
+    model: llama (SentencePiece) or gpt2 (byte-level). types: each token's type, one of the numbers above.
     """
 
     model: str
@@ -43,8 +43,8 @@ class Vocabulary:
 
 
 def open_gguf(file: Path) -> Any:
-    """gguf's reader of a file that holds one whole language model; ValueError for anything else."""
-    from gguf import GGUFReader  # the package is an extra
+    """The gguf package's reader of a file that holds one whole language model; ValueError for any other file."""
+    from gguf import GGUFReader  # an optional dependency
 
     _check_begins_as_gguf(file)
     try:
@@ -72,9 +72,9 @@ def open_gguf(file: Path) -> Any:
 
 
 def field(reader: Any, key: str, default: Any) -> Any:
-    """The value under key, of Python's own types; the default where the file has no such key."""
-    found = reader.get_field(key)
-    return default if found is None else found.contents()
+    """The value of key as a Python object; default where the file has no such key."""
+    entry = reader.get_field(key)
+    return default if entry is None else entry.contents()
 
 
 def read_vocabulary(reader: Any) -> Vocabulary:
@@ -114,10 +114,10 @@ def read_vocabulary(reader: Any) -> Vocabulary:
 
 
 def _type(model: str, token: str, kind: int) -> int:
-    """The token's type, of which some are wrong in files: converters call user-defined what a model adds later.
+    """The token's type, corrected: converters write USER_DEFINED for all tokens that a model added later.
 
-    What a byte-level vocabulary calls so is a control word where it looks like one (<think>). Of SentencePiece, whoever
-    trained the vocabulary said that such pieces are text, but for those that chats are marked by (<|im_start|>).
+    In a byte-level vocabulary, such a token is a control word if it looks like one (<think>). In a SentencePiece
+    vocabulary, those who trained it declared these pieces to be text, except the markers of chats (<|im_start|>).
     """
     is_control = is_marker(token) if model == "gpt2" else token.startswith("<|") and token.endswith("|>")
     return CONTROL if kind == USER_DEFINED and is_control else kind
@@ -164,8 +164,8 @@ def _types(reader: Any, num_tokens: int) -> list[int]:
     if not isinstance(types, list) or len(types) != num_tokens:
         have = "no" if types is None else f"{len(types)}"
         raise ValueError(
-            f"it has {have} tokenizer.ggml.token_type for {num_tokens} tokens, so that control words cannot be told "
-            "from text; convert the model to GGUF again."
+            f"it has {have} tokenizer.ggml.token_type for {num_tokens} tokens, so that control words cannot be "
+            "distinguished from text; convert the model to GGUF again."
         )
     if unknown := set(types) - set(range(NORMAL, BYTE + 1)):
         raise ValueError(f"its tokenizer.ggml.token_type has {sorted(unknown)[0]}, which is no type of token (1 to 6).")
@@ -178,6 +178,6 @@ def _scores(reader: Any, num_tokens: int) -> list[float]:
         have = "no" if scores is None else f"{len(scores)}"
         raise ValueError(
             f"it has {have} tokenizer.ggml.scores for {num_tokens} tokens, or some that are no numbers, so that the "
-            "order of merges cannot be told; convert the model to GGUF again."
+            "order of merges is unknown; convert the model to GGUF again."
         )
     return [float(score) for score in scores]

@@ -1,4 +1,7 @@
-"""The proof that a converted folder reads texts, and predicts, as the GGUF file that it was made of."""
+"""The proof that a converted folder reads texts, and predicts, exactly like the GGUF file that it was made from.
+
+Shapes: T tokens, V vocabulary entries.
+"""
 
 from __future__ import annotations
 
@@ -45,27 +48,27 @@ PROOF_TOKENS = 12
 
 
 def prove_tokenizer(name: str, vocabulary: Vocabulary, folder: Path) -> None:
-    """ValueError unless the folder's tokenizer gives, on awkward texts, the ids of a plain reading of the file."""
+    """Raise ValueError unless the folder's tokenizer gives awkward texts the ids that the file's vocabulary defines."""
     tokenizer = read_tokenizer(name, str(folder), None)
     start, end = start_and_end_ids(vocabulary)
     plain = _sentencepiece_ids if vocabulary.model == "llama" else _byte_level_ids
     ids_of = plain(vocabulary)
-    # Control words too: they are plain text in a document.
+    # Texts with control words too, because these are plain text in a document.
     words = [token for token in vocabulary.of_type(CONTROL, USER_DEFINED) if len(token) < 100][:50]
     for text in (*AWKWARD_TEXTS, *(f"a{word} {word}b" for word in words)):
         expected, found = start + ids_of(text) + end, list(tokenizer(text)["input_ids"])
         if found != expected:
-            place = next(
+            position = next(
                 (i for i, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]), len(expected)
             )
             raise ValueError(
-                f"its converted tokenizer reads the text {ascii(text)[:60]} in another way, from token {place} on, "
+                f"its converted tokenizer reads the text {ascii(text)[:60]} in another way, from token {position} on, "
                 "than its vocabulary says."
             )
 
 
 def check_weights(reader: Any, vocabulary: Vocabulary, model: Any) -> None:
-    """ValueError unless model has all of the file's weights, rows for its vocabulary, and its settings."""
+    """Raise ValueError unless model has all of the file's weights, rows for its vocabulary, and its settings."""
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < len(vocabulary.tokens):
         raise ValueError(
@@ -85,7 +88,7 @@ def check_weights(reader: Any, vocabulary: Vocabulary, model: Any) -> None:
 
 @torch.inference_mode()
 def proof_logits(model: Any) -> torch.Tensor:
-    """(1, T, V) float32: what the model predicts after a few tokens of its vocabulary."""
+    """The model's logits (1, T, V) float32 after a few tokens of its vocabulary."""
     rows = model.get_input_embeddings().weight.shape[0]
     token_ids = torch.linspace(0, rows - 1, min(PROOF_TOKENS, rows)).long()[None]  # (1, T)
     logits: torch.Tensor = model.eval()(token_ids).logits.float()
@@ -93,61 +96,61 @@ def proof_logits(model: Any) -> torch.Tensor:
 
 
 def check_same_logits(expected: torch.Tensor, found: torch.Tensor) -> None:
-    """ValueError unless the saved model predicts as the one that was read from GGUF."""
+    """Raise ValueError unless both logits (1, T, V), expected from GGUF and found in the saved model, are the same."""
     scale = max(1.0, float(expected.abs().max()))
     if not torch.isfinite(expected).all() or float((expected - found).abs().max()) > 1e-4 * scale:
         raise ValueError("its converted weights predict other tokens than the file's, or no numbers at all.")
 
 
 def _sentencepiece_ids(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
-    """SentencePiece's BPE by the definition: best score first, leftmost among equals."""
+    """A text's ids by the definition of SentencePiece's BPE: best score first, leftmost among equals."""
     scores, in_bytes, unknown = mergeable(vocabulary), byte_pieces(vocabulary), unknown_piece(vocabulary)
     ids = {token: i for i, token in enumerate(vocabulary.tokens) if vocabulary.types[i] != UNUSED}
     frozen = user_defined_pieces(vocabulary)
     prefix = SPACE if vocabulary.add_space_prefix is not False else ""
 
     def ids_of(text: str) -> list[int]:
-        found: list[int] = []
+        token_ids: list[int] = []
         for piece, symbols in _between(prefix + text.replace(" ", SPACE), frozen):
             for symbol in merged(list(symbols), scores)[0]:
                 if symbol in ids:
-                    found.append(ids[symbol])
+                    token_ids.append(ids[symbol])
                 elif in_bytes:
-                    found += [in_bytes[f"<0x{byte:02X}>"] for byte in symbol.encode()]
-                elif unknown is not None and found[-1:] != [unknown]:
-                    found.append(unknown)
-            found += [] if piece is None else [frozen[piece]]
-        return found
+                    token_ids += [in_bytes[f"<0x{byte:02X}>"] for byte in symbol.encode()]
+                elif unknown is not None and token_ids[-1:] != [unknown]:
+                    token_ids.append(unknown)
+            token_ids += [] if piece is None else [frozen[piece]]
+        return token_ids
 
     return ids_of
 
 
 def _byte_level_ids(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
-    """Byte-level BPE by the definition: best rank first, leftmost among equals."""
+    """A text's ids by the definition of byte-level BPE: best rank first, leftmost among equals."""
     pre, ids = pre_tokenizer(vocabulary), {token: index for index, token in enumerate(vocabulary.tokens)}
-    # A merge is a score of a pair here, not of what it makes.
+    # Here the pair has the rank, not the token that it makes.
     ranks = {pair: rank for rank, pair in enumerate(merge_pairs(vocabulary))}
     frozen = vocabulary.of_type(USER_DEFINED)
     words_of = partial(_words, pre.steps)
 
     def ids_of(text: str) -> list[int]:
-        found: list[int] = []
+        token_ids: list[int] = []
         for piece, between in _between(text, frozen):
             for word in words_of(unicodedata.normalize("NFC", between) if pre.nfc else between):
                 symbols = [word] if pre.ignore_merges and word in ids else list(word)
                 while pairs := [pair for pair in pairwise(symbols) if pair in ranks]:
                     best = min(pairs, key=ranks.__getitem__)
-                    place = next(i for i in range(len(symbols)) if tuple(symbols[i : i + 2]) == best)
-                    symbols[place : place + 2] = ["".join(best)]
-                found += [ids[symbol] for symbol in symbols if symbol in ids]
-            found += [] if piece is None else [frozen[piece]]
-        return found
+                    index = next(i for i in range(len(symbols)) if tuple(symbols[i : i + 2]) == best)
+                    symbols[index : index + 2] = ["".join(best)]
+                token_ids += [ids[symbol] for symbol in symbols if symbol in ids]
+            token_ids += [] if piece is None else [frozen[piece]]
+        return token_ids
 
     return ids_of
 
 
 def _words(steps: tuple[dict[str, Any], ...], text: str) -> list[str]:
-    """The words of text, in the characters that stand for bytes, by the pre-tokenizer alone."""
+    """The words into which the pre-tokenizer alone splits text, in the characters that stand for bytes."""
     model = {"type": "BPE", "vocab": {}, "merges": []}
     sequence = {"type": "Sequence", "pretokenizers": list(steps)}
     alone = Tokenizer.from_str(
@@ -157,14 +160,14 @@ def _words(steps: tuple[dict[str, Any], ...], text: str) -> list[str]:
 
 
 def _between(text: str, pieces: dict[str, int]) -> Iterator[tuple[str | None, str]]:
-    """Each piece, leftmost and longest first, with the text before it; in the end None with the rest."""
+    """(piece, the text before it) for each piece in text, leftmost and longest first; at the end (None, the rest)."""
     by_length = sorted(pieces, key=len, reverse=True)
-    begin = place = 0
-    while place < len(text):
-        piece = next((piece for piece in by_length if text.startswith(piece, place)), None)
+    begin = position = 0
+    while position < len(text):
+        piece = next((piece for piece in by_length if text.startswith(piece, position)), None)
         if piece is None:
-            place += 1
+            position += 1
             continue
-        yield piece, text[begin:place]
-        begin = place = place + len(piece)
+        yield piece, text[begin:position]
+        begin = position = position + len(piece)
     yield None, text[begin:]

@@ -1,9 +1,9 @@
 """A SentencePiece vocabulary (BPE by scores) as a BPE of ranked merges that gives the same ids, or a ValueError.
 
-SentencePiece joins, of all neighbours whose concatenation is a piece, those of the best score, the leftmost first.
-A ranked BPE joins the pair of the best rank. What happens inside a stretch of text that becomes a piece does not depend
-on the text around it, as long as no merge crosses its ends; so each piece is only ever made by the last merge of the
-piece alone, and that merge is the only one it needs. Ranks then are the pieces' scores.
+SentencePiece joins the neighbours whose concatenation is the piece with the best score, the leftmost first. A ranked
+BPE joins the pair with the best rank. When a part of a text becomes a piece, no merge crosses the ends of that part, so
+the text around it makes no difference. So the last merge is always the one that makes this piece when it is the whole
+text, and the piece needs no other merge. The merges are ranked by the scores of their pieces.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from udfs.gguf_file import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED,
 
 SPACE = "\u2581"
 BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]
-# The library normalises the words that it looks for as it does a text: a prefix would come before them as well. They
-# begin with this instead, which the normaliser takes away together with the prefix. No text begins so.
+# The tokenizers library normalises user-defined words like a text, and so would put the space prefix before them too.
+# They begin with this instead, which the normaliser removes together with the prefix. No text begins like this.
 NO_PREFIX = "\ufdd0\ufdd1user-defined\ufdd1\ufdd0"
 
 
@@ -38,7 +38,7 @@ def sentencepiece_parts(vocabulary: Vocabulary) -> dict[str, Any]:
         normalizers.insert(0, {"type": "Prepend", "prepend": SPACE})
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
     if prefixed and user_defined:
-        # \A: at the text's beginning only.
+        # \A matches only at the beginning of the text.
         pattern = {"Regex": rf"\A{SPACE}{NO_PREFIX}"}
         normalizers.append({"type": "Replace", "pattern": pattern, "content": ""})
         decoders.insert(0, {"type": "Replace", "pattern": {"String": NO_PREFIX}, "content": ""})
@@ -52,9 +52,10 @@ def sentencepiece_parts(vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def user_defined_pieces(vocabulary: Vocabulary) -> dict[str, int]:
-    """The pieces that are found before any merge, as they stand in a text whose spaces are U+2581.
+    """The pieces that are found before any merge, with U+2581 for spaces, and their ids.
 
-    llama.cpp's converters write them with spaces (Gemma's runs of them), SentencePiece's model files with U+2581.
+    llama.cpp's converters write spaces in them (such as Gemma's runs of spaces), SentencePiece's model files U+2581.
+    Raises ValueError where a piece occurs twice.
     """
     pieces = {piece.replace(" ", SPACE): index for piece, index in vocabulary.of_type(USER_DEFINED).items()}
     others = vocabulary.of_type(NORMAL, UNKNOWN, CONTROL, UNUSED, BYTE)
@@ -67,7 +68,7 @@ def user_defined_pieces(vocabulary: Vocabulary) -> dict[str, int]:
 
 
 def byte_pieces(vocabulary: Vocabulary) -> dict[str, int]:
-    """The 256 pieces for the bytes of characters that have none, or none at all; ValueError for some of them."""
+    """All 256 pieces for bytes, which spell characters without a piece, or none; ValueError for only some of them."""
     pieces = vocabulary.of_type(BYTE)
     if pieces and set(pieces) != set(BYTE_PIECES):
         raise ValueError(
@@ -77,7 +78,7 @@ def byte_pieces(vocabulary: Vocabulary) -> dict[str, int]:
 
 
 def unknown_piece(vocabulary: Vocabulary) -> int | None:
-    """The piece for a character that has none; ValueError where there is no such piece, and none for bytes."""
+    """The id of the piece for unknown characters; None if bytes spell them; ValueError where neither is so."""
     unknown = vocabulary.of_type(UNKNOWN)
     if len(unknown) == 1:
         return next(iter(unknown.values()))
@@ -88,10 +89,12 @@ def unknown_piece(vocabulary: Vocabulary) -> int | None:
 
 def mergeable(vocabulary: Vocabulary) -> dict[str, float]:
     """The scores of the pieces that merges make."""
-    # User-defined pieces are found before any merge; unused ones are made like others, and taken apart in the end.
-    apart = set(user_defined_pieces(vocabulary))
+    # User-defined pieces are found before any merge. Unused ones are made like others, and are split again at the end.
+    user_defined = set(user_defined_pieces(vocabulary))
     pieces = vocabulary.of_type(NORMAL, UNUSED)
-    return {piece: vocabulary.scores[i] for piece, i in pieces.items() if len(piece) > 1 and apart.isdisjoint(piece)}
+    return {
+        piece: vocabulary.scores[i] for piece, i in pieces.items() if len(piece) > 1 and user_defined.isdisjoint(piece)
+    }
 
 
 def merged(symbols: list[str], scores: dict[str, float]) -> tuple[list[str], tuple[str, str] | None]:
@@ -99,20 +102,20 @@ def merged(symbols: list[str], scores: dict[str, float]) -> tuple[list[str], tup
     symbols, last = list(symbols), None
     while True:
         best: tuple[float, int] | None = None
-        for place in range(len(symbols) - 1):
-            score = scores.get(symbols[place] + symbols[place + 1])
+        for index in range(len(symbols) - 1):
+            score = scores.get(symbols[index] + symbols[index + 1])
             if score is not None and (best is None or score > best[0]):
-                best = score, place
+                best = score, index
         if best is None:
             return symbols, last
-        place = best[1]
-        last = symbols[place], symbols[place + 1]
-        symbols[place : place + 2] = ["".join(last)]
+        index = best[1]
+        last = symbols[index], symbols[index + 1]
+        symbols[index : index + 2] = ["".join(last)]
 
 
 def _model(vocabulary: Vocabulary, names: dict[int, str]) -> dict[str, Any]:
     unknown = unknown_piece(vocabulary)
-    # A character whose piece is unused is read as one that has none.
+    # A character whose piece is unused is read like a character without a piece.
     hidden = {index: f"{NO_PREFIX}{piece}" for piece, index in vocabulary.of_type(UNUSED).items() if len(piece) == 1}
     return {
         "type": "BPE",
@@ -147,10 +150,10 @@ def _merges(vocabulary: Vocabulary) -> Iterator[tuple[str, str]]:
 
 
 def _in_order(tied: list[str], merges: dict[str, tuple[str, str]], scores: dict[str, float]) -> list[str]:
-    """Pieces of one score in an order of ranks that gives what leftmost first gives; ValueError where none does.
+    """Pieces with equal scores, in an order of ranks with the same effect as leftmost first; ValueError if none has it.
 
-    Of two merges that share a symbol, the left one must come first. Merges that share none may come in any order, as
-    long as none of them makes a pair at once that is as good.
+    Of two merges that share a symbol, the left one must come first. Merges that share none may come in any order,
+    unless one of them makes a new pair with an equal or better score.
     """
     members = set(tied)
     for piece, parts in merges.items():

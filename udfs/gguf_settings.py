@@ -1,4 +1,4 @@
-"""Settings of a GGUF file that change what a model computes: transformers reads some, and drops others in silence."""
+"""Settings of a GGUF file that change what a model computes: transformers reads some, and silently ignores others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from udfs.gguf_file import field
 
 EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon")
-# Each with the configuration's words for it, and the values that leave a model as it is.
+# For each: the configuration's names for it, and the values that have no effect.
 SETTINGS: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
     "attention.causal": ((), (True,)),
     "attention.key_length": (("head_dim",), ()),
@@ -31,7 +31,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
 
 
 def check_settings(reader: Any, config: Any) -> None:
-    """ValueError where config does not have a setting of the file."""
+    """Raise ValueError where the file has a setting that config does not have."""
     architecture = field(reader, "general.architecture", "")
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     for key, (names, neutral) in SETTINGS.items():
@@ -51,7 +51,7 @@ def check_settings(reader: Any, config: Any) -> None:
 
 
 def _ropes(config: Any) -> list[dict[str, Any]]:
-    """The configuration's rotary settings: one, or one for each kind of layer."""
+    """The configuration's rotary settings: one set, or one per kind of layer."""
     rope = getattr(config, "rope_parameters", None) or {}
     nested = [value for value in rope.values() if isinstance(value, dict)]
     return nested or [rope]

@@ -13,7 +13,7 @@ from udfs.tokenizer import TEXT_PIECES
 
 
 def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
-    """tokenizer.json and tokenizer_config.json in folder; ValueError for what cannot be written exactly."""
+    """Write tokenizer.json and tokenizer_config.json into folder; ValueError for what cannot be written exactly."""
     parts = sentencepiece_parts(vocabulary) if vocabulary.model == "llama" else byte_level_parts(vocabulary)
     user_defined = parts.pop("user_defined")
     special = dict.fromkeys(vocabulary.of_type(CONTROL, UNKNOWN).values(), True) | dict.fromkeys(user_defined, False)
@@ -22,7 +22,7 @@ def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            # User-defined pieces of SentencePiece are found in the normalised text.
+            # SentencePiece finds user-defined pieces in the normalised text.
             _added(
                 index, user_defined.get(index, vocabulary.tokens[index]), special[index], vocabulary.model == "llama"
             )
@@ -37,7 +37,7 @@ def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
-        # Pieces of text, whatever they look like: whoever trained the vocabulary said so.
+        # Those who trained the vocabulary declared these pieces to be text, even if they look like control words.
         TEXT_PIECES: sorted(user_defined.values()),
         **{role: vocabulary.tokens[index] for role, index in roles.items() if index is not None},
     }
@@ -45,7 +45,7 @@ def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
 
 
 def start_and_end_ids(vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
-    """The tokens before and after each text; ValueError where the file asks for one that it does not name."""
+    """The ids of the tokens before and after each text; ValueError if the file wants a token that it does not name."""
     default = True if vocabulary.model == "llama" else pre_tokenizer(vocabulary).add_bos
     ids = []
     for name, wanted, index in (
@@ -62,7 +62,7 @@ def start_and_end_ids(vocabulary: Vocabulary) -> tuple[list[int], list[int]]:
 
 
 def bos_id(vocabulary: Vocabulary) -> int | None:
-    """The token that starts texts: the file's, or what a SentencePiece vocabulary has in that place."""
+    """The id of the BOS token: the file's own, or SentencePiece's default of 1 if that is a control word; else None."""
     if vocabulary.bos_id is not None or vocabulary.model != "llama":
         return vocabulary.bos_id
     return 1 if 1 in vocabulary.of_type(CONTROL).values() else None

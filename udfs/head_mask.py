@@ -1,4 +1,4 @@
-"""Heads as files and settings: a `layer,head` line each, checked against the model that they belong to."""
+"""Masked heads as a file with one `layer,head` line per head, and their check against the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINE = re.compile(r"^\s*(\d+)\s*,\s*(\d+)\s*$")
 
 
 def read_heads_file(path: str | Path) -> list[Head]:
-    """The heads of a text file with a `layer,head` line each, sorted; blank lines and # comments are skipped.
+    """The heads of a text file with one `layer,head` line per head, sorted; blank lines and # comments are skipped.
 
     Raises ValueError for a file that is missing or empty, a line of another form, and a head named twice.
     """
@@ -41,7 +41,7 @@ def read_heads_file(path: str | Path) -> list[Head]:
 
 
 def write_heads_file(path: str | Path, heads: Iterable[Head], header: str) -> None:
-    """Write header as a comment, then a `layer,head` line for each head, in order; ValueError where that fails."""
+    """Write header as a comment, then one `layer,head` line per head, in order; ValueError where that fails."""
     lines = [f"# {header}", *(f"{layer},{head}" for layer, head in sorted(heads))]
     target = Path(path).expanduser()
     try:
@@ -65,5 +65,5 @@ def check_heads(heads: Iterable[Head], model_id: str, num_layers: int, num_heads
 
 
 def mask_identity(model_id: str, heads: Iterable[Head]) -> str:
-    """A mask's id: 16 hex digits that depend on the model and the set of heads alone."""
+    """A mask's id: 16 hex digits that depend only on the model and the set of heads."""
     return identity(model_id, *(f"{layer},{head}" for layer, head in sorted(heads)))

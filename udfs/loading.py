@@ -1,4 +1,4 @@
-"""Transformers kept quiet, and its errors for a model that cannot be read as one clear ValueError."""
+"""Transformers without progress bars and warnings, and with one clear ValueError for a model that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Hold back transformers' progress bars and warnings: a job's log is for the job's own words."""
+    """Suppress transformers' progress bars and warnings, so that they do not fill a job's log."""
     level = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     bars = transformers.utils.logging.is_progress_bar_enabled()
@@ -26,7 +26,7 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_value_error(name: str) -> Iterator[None]:
-    """Turn what transformers and the hub raise for a model that cannot be read into one clear ValueError."""
+    """Turn the many errors of transformers and the hub for a model that cannot be read into one clear ValueError."""
     try:
         yield
     except (OSError, ImportError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

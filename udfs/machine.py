@@ -1,4 +1,4 @@
-"""Cores and memory of this machine, as far as this process may use them."""
+"""The cores and the memory that this process may use."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Where Linux shows control groups, which limit containers and cluster jobs, and says which ones a process is in.
+# Where Linux lists control groups, which limit containers and cluster jobs, and those that this process is in.
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def num_cores() -> int:
-    """Cores that this process may use: fewer than the machine has under taskset and in most containers."""
+    """Cores that this process may use: often fewer than the machine has, as under taskset or in a container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for folder in _control_groups("cpu"):
         quota, period = _numbers(folder / "cpu.max", 2) or (
             *(_numbers(folder / "cpu.cfs_quota_us", 1) or (-1,)),
             *(_numbers(folder / "cpu.cfs_period_us", 1) or (1,)),
         )
-        # -1 is version 1's word for no limit.
+        # Version 1 writes -1 for no limit.
         if quota > 0:
             cores = min(cores, math.ceil(quota / period))
     return cores
 
 
 def memory_bytes() -> int:
-    """Memory that this process may use: less than the machine has in most containers."""
+    """Bytes of memory that this process may use: often less than the machine has, as in a container."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for folder in _control_groups("memory"):
         limit = _numbers(folder / "memory.max", 1) or _numbers(folder / "memory.limit_in_bytes", 1) or (memory,)
@@ -35,9 +35,9 @@ def memory_bytes() -> int:
 
 
 def _control_groups(controller: str) -> Iterator[Path]:
-    """The folders of this process's groups of the controller, and of the groups that those are in (cgroups(7)).
+    """The folders of this process's groups of the controller, then of the groups that contain them (cgroups(7)).
 
-    Inside a container the path of its group may be the host's, and only the top folder be there.
+    Inside a container, the path may be the one that the group has on the host, and only the top folder may exist.
     """
     lines = OWN_CGROUPS.read_text().splitlines() if OWN_CGROUPS.is_file() else []
     for line in lines:
@@ -51,7 +51,7 @@ def _control_groups(controller: str) -> Iterator[Path]:
 
 
 def _numbers(file: Path, count: int) -> tuple[int, ...] | None:
-    """The file's numbers; None where there is no such file, or it sets no limit (max)."""
+    """The file's numbers; None unless there are count of them: the file may be missing, or hold max for no limit."""
     try:
         numbers = tuple(int(word) for word in file.read_text().split())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Memory: what says that there is too little, and what a process keeps that does nothing but run a model on a CPU."""
+"""Memory: errors that mean too little of it, and a setting that lets a process on a CPU reuse what it freed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import platform
 
 import torch
 
-# CUDA's own error, where torch's allocator was not asked; its matrix library's; a CPU's.
+# In errors of CUDA itself, outside of torch's allocator; of CUDA's matrix library; of a CPU.
 _TOO_LITTLE = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> bool:
-    """Make this process keep the memory that tensors free; whether that was possible.
+    """Make this process keep the memory of freed tensors for new ones; returns whether that was possible.
 
-    glibc gives each large tensor fresh pages from the kernel, which zeroes them, and hands them back at once: 2 to 18 %
-    of a pass on two cores, the more the longer the window (malloc tuning, mallopt(3)).
+    By default, glibc asks the kernel for fresh, zeroed pages for each large tensor, and returns them when it is freed.
+    That took 2 to 18 % of a pass on two cores, more for longer windows (see mallopt(3)).
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -25,5 +25,5 @@ def keep_freed_memory() -> bool:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the error says that memory is too little: torch has a class for its own allocator alone."""
+    """Whether the error means too little memory: torch's own class covers only its own allocator."""
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _TOO_LITTLE)

@@ -1,6 +1,7 @@
-"""The files that a model is loaded from, found and looked at before anything is loaded.
+"""The files that a model is loaded from, found and checked before anything is loaded.
 
-What is no file of a model is named here with what to do: a Git LFS pointer, a web page, a download that was cut off.
+For a file that is something else, such as a Git LFS pointer, a web page or a download that was cut off, the error says
+what it is and what to do.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ WEB_PAGE = (*(word.encode() for word in HTML), b"<!doctype", b"<?xml", b"<!--")
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor in a safetensors file, not read."""
+    """Where a tensor is stored in safetensors, and its shape; the tensor itself is not read."""
 
     file: Path
     shape: tuple[int, ...]
 
 
 def check_is_itself(name: str, file: Path) -> None:
-    """Raise ValueError where file is not what its name says: a Git LFS pointer, a web page, empty, a broken link."""
+    """Raise ValueError where file is a Git LFS pointer, a web page, empty, missing or a broken link."""
     if not file.is_file():
         to = f", a link to {file.readlink()}, which is not there" if file.is_symlink() else ""
         raise unloadable(name, f"its {file.name} is missing{to}; download it again.")
@@ -50,25 +51,25 @@ def check_is_itself(name: str, file: Path) -> None:
 
 
 def find_file(name: str, path: str, revision: str | None, file: str) -> Path | None:
-    """The file of that name in a folder, or of a hub model at its commit; None where the model has none."""
+    """The path of a model's file, in its folder or in the hub's cache; None where the model has no such file."""
     folder = Path(path)
     if folder.is_dir():
-        # A broken link counts as there: it says that the file should be.
+        # A broken link counts as a file, because it shows that there should be one.
         return folder / file if (folder / file).is_file() or (folder / file).is_symlink() else None
-    # With the commit, what is known not to exist is not asked for again: a cached model needs no hub.
+    # With the commit, files that are known not to exist are not asked for again, so a cached model needs no hub.
     source = {"revision": revision, "_commit_hash": revision, "_raise_exceptions_for_missing_entries": False}
     with quiet_transformers(), as_value_error(name):
-        found = cached_file(path, file, **source)
-    return None if found is None else Path(found)
+        cached = cached_file(path, file, **source)
+    return None if cached is None else Path(cached)
 
 
 def weight_files(name: str, path: str, revision: str | None) -> list[Path]:
-    """The safetensors files that transformers loads for the model at path, by name; none are others.
+    """Exactly those safetensors files that transformers loads for the model at path, sorted by name.
 
-    path is a folder, or a hub id whose files are downloaded already. Raises ValueError where one is missing or no
-    weights.
+    path is a folder, or a hub id whose files are downloaded already. Raises ValueError where a file is missing, or is
+    no file of weights.
     """
-    # transformers takes the first that is there.
+    # As in transformers, a whole file comes before an index of shards.
     if (whole := find_file(name, path, revision, WHOLE)) is not None:
         files = [whole]
     elif (index := find_file(name, path, revision, INDEX)) is not None:
@@ -81,7 +82,7 @@ def weight_files(name: str, path: str, revision: str | None) -> list[Path]:
 
 
 def stored_tensors(name: str, files: list[Path]) -> dict[str, StoredTensor]:
-    """Every tensor of the files by its name, from their headers alone. Raises ValueError for a file that is cut off."""
+    """Every tensor of the files by its name, from their headers alone; ValueError for a file that is cut off."""
     tensors: dict[str, StoredTensor] = {}
     for file in files:
         _check_length(name, file)
@@ -105,7 +106,7 @@ def check_is_whole(name: str, folder: Path) -> None:
             "(PeftModel.merge_and_unload), save the whole with save_pretrained, or remove the adapter.",
         )
     others = [file for file in names if file == INDEX or (file.startswith("model-") and file.endswith(".safetensors"))]
-    # An index may list the one file that there is.
+    # An index may list the whole file as its only one.
     if others == [INDEX] and WHOLE in names and _shards(name, folder / INDEX) == [WHOLE]:
         return
     if WHOLE in names and others:
@@ -141,7 +142,7 @@ def _check_length(name: str, file: Path) -> None:
     size = file.stat().st_size
     with file.open("rb") as stream:
         header = int.from_bytes(stream.read(8), "little")
-        # A header of more is none: safetensors itself allows no more.
+        # safetensors itself allows no longer headers.
         if size < 8 or header > 100_000_000:
             raise unloadable(name, f"its {file.name} is no safetensors file: it has no header.")
         begin = stream.read(header)

@@ -1,12 +1,14 @@
-"""Both losses of every document from one copy of the weights and one pass a batch."""
+"""Both losses of every document, from one copy of the weights and one pass per batch.
+
+Shapes: B windows of a batch, T the tokens of the longest one, N the tokens of all of them, C hidden size.
+"""
 
 from __future__ import annotations
 
-import inspect
 import math
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,47 +16,55 @@ from torch import Tensor
 
 from udfs.architectures import check_architecture, max_exact_window
 from udfs.attention import Head, MaskMode, install_paired_mask
-from udfs.batches import pad_right, token_budget_batches
+from udfs.batches import pad_right
 from udfs.compiled import check_compiled, compile_layers
+from udfs.devices import device_kind
 from udfs.document_score import DocumentScore, failed, scored
 from udfs.exactness import TOLERANCES, verify_exact
 from udfs.head_mask import check_heads
-from udfs.loss import VocabularyHead, next_token_losses, row_sums
+from udfs.lm_head import LMHead
+from udfs.loss import next_token_losses, row_sums
 from udfs.memory import is_out_of_memory
 from udfs.packing import Packing, pack, unpack
-from udfs.precision import add_in_float32, in_float32, product_dtype
+from udfs.packing_proof import few_windows, packs_exactly
+from udfs.precision import add_in_float32, product_dtype, weights_in_float32
+from udfs.prefix_tokens import prefix_tokens
+from udfs.token_budget import sums_within_budget
 from udfs.tokenised import Buffer, TextReader, one_ahead
-from udfs.windows import Window, check_window, start_tokens
+from udfs.windows import Window, check_window
 
-# Raised whenever a change moves scores: it is part of a scorer's identity.
+# Increased whenever a change of code changes scores. It is part of a scorer's identity.
 SCORING_VERSION = 5
-# Tokens in one pass: small enough for a CPU's cache and memory, large enough to fill a GPU.
+# Tokens per pass: few enough for a CPU's cache and memory, enough to keep a GPU busy.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
-# Enough windows to sort by length before batching, few enough to hold. The first buffers are smaller, each twice the
-# one before: a device waits for the first, and for no other.
+# Batches per buffer: windows are sorted by length within a buffer, and all of it is in memory. The first buffers are
+# smaller, each twice the one before, because the device has to wait for the first one.
 BUFFERED_BATCHES = 16
 
 
 @dataclass(frozen=True)
 class WindowLosses:
-    """Sums of a window's losses in nats; in_float32 where 16 bits were not enough."""
+    """Sums of a window's losses in nats; reread_in_float32 where half precision overflowed."""
 
     base_sum: float
     masked_sum: float
-    in_float32: bool = False
+    reread_in_float32: bool = False
 
     def is_finite(self) -> bool:
-        """Whether both sums are numbers."""
+        """Whether both sums are finite numbers."""
         return math.isfinite(self.base_sum) and math.isfinite(self.masked_sum)
 
 
 class PairedScorer:
-    """A model with its heads masked in one half of every pass; score() gives a DocumentScore a text.
+    """A model whose heads are masked in one half of every pass; score() returns one DocumentScore per text.
 
-    The model stays masked for the scorer's life, and a 16-bit one keeps float32 between its products. Raises
-    ValueError for heads that the model lacks, a window beyond its context, and an architecture whose mask is not
-    exact. compiled: compile the layers first, which takes about a minute and gains nothing on a CPU
-    (tests/benchmarks/RESULTS.md); on GPUs it has not been measured.
+    heads: (layer, head) pairs. window: the most tokens read at once. max_batch_tokens: the most tokens per pass; None
+    takes the device's default. compiled: compile the layers first, which takes about a minute and gains nothing on a
+    CPU (tests/benchmarks/RESULTS.md); on GPUs it has not been measured.
+
+    The model stays masked until remove() is called. A half-precision one keeps float32 between its products even after
+    that. Raises ValueError for heads that the model lacks, a window beyond its context, and an architecture whose mask
+    is not exact.
     """
 
     def __init__(
@@ -67,26 +77,15 @@ class PairedScorer:
         max_batch_tokens: int | None = None,
         compiled: bool = False,
     ) -> None:
-        config = model.config.get_text_config()
         self.heads = sorted(set(heads))
-        if not self.heads:
-            raise ValueError(
-                "the head mask is empty; name at least one head, or detect them: attention-influence detect-heads"
-            )
-        check_architecture(config)
-        check_heads(self.heads, config.model_type, config.num_hidden_layers, config.num_attention_heads)
-        if window > max_exact_window(config):
-            raise ValueError(
-                f"a window of {window} tokens is beyond the {max_exact_window(config)} that {config.model_type} "
-                f"reads exactly; use --window {max_exact_window(config)} or less"
-            )
+        _check_request(model.config.get_text_config(), self.heads, window)
         self.model, self.window = model, window
-        self.max_batch_tokens = max_batch_tokens or BATCH_TOKENS["cpu" if self.device.type == "cpu" else "cuda"]
-        self.head = VocabularyHead(model)
+        self.max_batch_tokens = max_batch_tokens or BATCH_TOKENS[device_kind(self.device)]
+        self.lm_head = LMHead(model)
         vocab_size = model.get_input_embeddings().num_embeddings
-        start = start_tokens(tokenizer)
-        check_window(window, start, vocab_size)
-        self.reader = TextReader(tokenizer, start, window, vocab_size)
+        prefix = prefix_tokens(tokenizer)
+        check_window(window, prefix, vocab_size)
+        self.reader = TextReader(tokenizer, prefix, window, vocab_size)
         self.dtype = product_dtype(model)
         add_in_float32(model)
         verify_exact(model, self.heads, mode)
@@ -94,64 +93,34 @@ class PairedScorer:
         self.remove = install_paired_mask(
             model, self.heads, mode, attention=self._packing.attention, mask=self._packing.mask
         )
-        # Whether windows lie behind one another in one row, or below one another with padding.
-        self.packed = self._packs_exactly()
+        # Whether windows are packed into one row, or are rows of their own with padding.
+        self.packed = packs_exactly(model, self._sums, self._packing, window, self.lm_head.vocab_size)
         if compiled:
             self._compile()
 
     @property
     def device(self) -> torch.device:
-        """Where the model is: between passes it may be moved to another device of its kind."""
+        """The device of the model, which may be moved to another device of the same kind between passes."""
         device: torch.device = next(self.model.parameters()).device
         return device
 
     def score(self, texts: Iterable[str | None]) -> list[DocumentScore]:
-        """One DocumentScore a text, in order; the same to rounding however the texts are batched."""
+        """One DocumentScore per text, in order; except for rounding they do not depend on how texts are batched."""
         return [score for scores in self.score_stream([list(texts)]) for score in scores]
 
     def score_stream(self, batches: Iterable[Sequence[str | None]]) -> Iterator[list[DocumentScore]]:
-        """Score batches of texts as they come, holding back a few until there is enough to sort by length.
+        """Score batches of texts as they arrive, in buffers large enough to sort windows by length.
 
-        Yields lists of scores; their concatenation follows the texts in order. The texts are read, and made into
-        tokens, by a thread of their own.
+        Yields lists of scores whose concatenation has the order of the texts. A separate thread reads and tokenises
+        the texts.
         """
         buffers = self.reader.buffers(batches, lambda number: min(2**number, BUFFERED_BATCHES) * self.max_batch_tokens)
         for buffer in one_ahead(buffers):
             yield self._score_buffer(buffer)
 
-    def _few_windows(self, first: int) -> list[Window]:
-        """Two short windows, the first one's tokens from this one on."""
-        return [
-            Window(0, [number % self.head.vocab_size for number in range(begin, begin + length)])
-            for begin, length in ((first, min(24, self.window)), (3, min(16, self.window)))
-        ]
-
-    def _packs_exactly(self) -> bool:
-        """Whether packed windows have the losses that they have by themselves, whatever lies before them."""
-        few = self._few_windows(3)
-        padded = self._sums(few, packed=False)
-        if not self._packing.is_causal(self.window):
-            return False
-        tolerance = 1e-4 if self.dtype == torch.float32 else 5e-3
-        try:
-            if "position_ids" not in inspect.signature(self.model.base_model.forward).parameters:
-                raise TypeError("the model takes no positions")
-            found, beside_another = self._sums(few, packed=True), self._sums(self._few_windows(13), packed=True)
-            if not torch.allclose(found[:, 1], beside_another[:, 1], rtol=tolerance / 5):
-                raise ValueError("a window's losses change with the window before it")
-            if not torch.allclose(found, padded, rtol=tolerance):
-                raise ValueError(f"losses of {found.tolist()} instead of {padded.tolist()}")
-        except (ImportError, RuntimeError, AttributeError, TypeError, LookupError, ValueError, AssertionError) as error:
-            if isinstance(error, RuntimeError) and is_out_of_memory(error):
-                raise
-            # A GPU that lacks the kernel, a model that reads the mask: padding costs speed and nothing else.
-            warnings.warn(f"batches are padded, since windows cannot be packed: {str(error)[:200]}", stacklevel=2)
-            return False
-        return True
-
     def _compile(self) -> None:
-        """Compile the layers; ValueError where this machine cannot, or where the losses change."""
-        few_tokens = self._few_windows(3)
+        """Compile the layers; raises ValueError where this machine cannot, or where the losses change."""
+        few_tokens = few_windows(3, self.window, self.lm_head.vocab_size)
         before = self._sums(few_tokens, packed=self.packed)
         compile_layers(self.model)
         try:
@@ -183,91 +152,76 @@ class PairedScorer:
             num_tokens,
             math.fsum(of_window.base_sum for of_window in fitting),
             math.fsum(of_window.masked_sum for of_window in fitting),
-            sum(of_window.in_float32 for of_window in fitting),
+            sum(of_window.reread_in_float32 for of_window in fitting),
         )
 
     def _window_losses(self, windows: Sequence[Window]) -> list[WindowLosses | None]:
         """The losses of each window, in order; None where one does not fit in memory."""
-        losses = self._passes(windows, packed=self.packed)
+        sums, self.max_batch_tokens = self._passes(windows, packed=self.packed)
+        losses = [None if of_window is None else WindowLosses(*of_window) for of_window in sums]
         if self.dtype == torch.float32:
             return losses
-        overflown = [index for index, found in enumerate(losses) if found is not None and not found.is_finite()]
+        overflown = [
+            index for index, of_window in enumerate(losses) if of_window is not None and not of_window.is_finite()
+        ]
         if overflown:
-            budget = self.max_batch_tokens
-            again: list[WindowLosses | None] = [None] * len(overflown)
-            # Without room for float32 weights they count as windows that do not fit.
-            try:
-                with in_float32(self.model):
-                    again = self._passes([windows[index] for index in overflown], packed=False)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-            # What did not fit in float32 says nothing of 16 bits.
-            self.max_batch_tokens = budget
-            for index, found in zip(overflown, again, strict=True):
-                losses[index] = found and WindowLosses(found.base_sum, found.masked_sum, in_float32=True)
+            for index, again in zip(overflown, self._sums_in_float32([windows[i] for i in overflown]), strict=True):
+                losses[index] = None if again is None else WindowLosses(*again, reread_in_float32=True)
         return losses
 
-    def _passes(self, windows: Sequence[Window], *, packed: bool) -> list[WindowLosses | None]:
-        """The losses of each window, in order, from passes of at most max_batch_tokens, halved when memory runs out."""
-        place = {id(window): index for index, window in enumerate(windows)}
-        found: list[tuple[list[int], Tensor]] = []
-        pending = list(windows)
-        while pending:
-            done: set[int] = set()
-            for batch in token_budget_batches(pending, self.max_batch_tokens, packed=packed):
-                sums = self._sums_or_none(batch, packed=packed)
-                if sums is None and len(batch) > 1:
-                    # Remember what did not fit, and cut what is left by the smaller budget: not by half of this batch,
-                    # which may be the small last one in a moment when other programs need the memory.
-                    self.max_batch_tokens = max(1, self.max_batch_tokens // 2)
-                    break
-                done.update(id(window) for window in batch)
-                if sums is not None:
-                    found.append(([place[id(window)] for window in batch], sums))
-            pending = [window for window in pending if id(window) not in done]
-        losses: list[WindowLosses | None] = [None] * len(windows)
-        # A GPU is waited for here, once for all its passes: each was launched while it computed the one before.
-        for indices, sums in found:
-            for index, (base_sum, masked_sum) in zip(indices, sums.T.tolist(), strict=True):
-                losses[index] = WindowLosses(base_sum, masked_sum)
-        return losses
-
-    def _sums_or_none(self, batch: Sequence[Window], *, packed: bool) -> Tensor | None:
-        """The batch's sums, or None when it does not fit in memory."""
+    def _sums_in_float32(self, windows: Sequence[Window]) -> list[tuple[float, float] | None]:
+        """Both sums of each window, with the weights in float32; None where it does not fit in memory so."""
         try:
-            return self._sums(batch, packed=packed)
+            with weights_in_float32(self.model):
+                # The budget that is left says nothing about half precision, so it is dropped.
+                return self._passes(windows, packed=False)[0]
         except RuntimeError as error:
+            # Where there is no room for the weights, there is none for any window.
             if not is_out_of_memory(error):
                 raise
-        # Only here, where the error no longer holds the tensors of the pass that failed.
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return None
+        return [None] * len(windows)
+
+    def _passes(self, windows: Sequence[Window], *, packed: bool) -> tuple[list[tuple[float, float] | None], int]:
+        return sums_within_budget(windows, self.max_batch_tokens, partial(self._sums, packed=packed), packed=packed)
 
     @torch.inference_mode()
     def _sums(self, batch: Sequence[Window], *, packed: bool) -> Tensor:
-        """Sums (2, B) of the losses of each window, base and masked, in nats: float32 losses, added in float64."""
+        """Sums (2, B) float64 of each window's float32 losses, base and masked, in nats."""
         losses, lengths = self._packed_losses(batch) if packed else self._padded_losses(batch)
         return row_sums(losses, lengths, batch[0].num_unscored).view(2, len(batch))
 
     def _packed_losses(self, batch: Sequence[Window]) -> tuple[Tensor, Tensor]:
-        """(losses (2B, T-1), lengths (B,)) of windows behind one another in one row of N tokens."""
+        """(losses (2B, T-1), lengths (B,)) of windows packed into one row of N tokens."""
         input_ids, positions, lengths = pack(batch, self.device)  # (1, N), (1, N), (B,)
         self._packing.begin(lengths.tolist(), self.device)
-        # Our attention reads no mask; given one, transformers makes none, for which it would wait for a GPU.
+        # Our attention function reads no mask. Without this one, transformers would make its own, and wait for the GPU.
         no_mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device)
         hidden = self.model.base_model(
             input_ids=input_ids, position_ids=positions, attention_mask=no_mask, use_cache=False
         ).last_hidden_state  # (2, N, C)
-        # A window's last token predicts the next one's first, which unpack leaves out.
-        losses = next_token_losses(hidden, input_ids, lengths.sum(0, keepdim=True), self.head)  # (2, N-1)
+        # Includes losses of each window's first token, as predicted from the window before; unpack leaves them out.
+        losses = next_token_losses(hidden, input_ids, lengths.sum(0, keepdim=True), self.lm_head)  # (2, N-1)
         return unpack(losses, lengths), lengths
 
     def _padded_losses(self, batch: Sequence[Window]) -> tuple[Tensor, Tensor]:
-        """(losses (2B, T-1), lengths (B,)) of windows below one another, padded to T tokens."""
-        # Any id serves, and 0 is in every vocabulary; a tokenizer's own padding id may be beyond the model's.
+        """(losses (2B, T-1), lengths (B,)) of windows in rows of their own, padded to T tokens."""
+        # Any id works, and 0 is in every vocabulary; a tokenizer's own padding id may be beyond the model's vocabulary.
         input_ids, lengths = pad_right(batch, 0, self.device)  # (B, T), (B,)
         self._packing.begin((), self.device)
         hidden = self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state  # (2B, T, C)
-        return next_token_losses(hidden, input_ids, lengths, self.head), lengths
+        return next_token_losses(hidden, input_ids, lengths, self.lm_head), lengths
+
+
+def _check_request(config: Any, heads: Sequence[Head], window: int) -> None:
+    """Raise ValueError unless a model of this configuration has the heads, and reads such windows and masks exactly."""
+    if not heads:
+        raise ValueError(
+            "the head mask is empty; name at least one head, or detect them: attention-influence detect-heads"
+        )
+    check_architecture(config)
+    check_heads(heads, config.model_type, config.num_hidden_layers, config.num_attention_heads)
+    if window > max_exact_window(config):
+        raise ValueError(
+            f"a window of {window} tokens is beyond the {max_exact_window(config)} that {config.model_type} "
+            f"reads exactly; use --window {max_exact_window(config)} or less"
+        )

@@ -1,7 +1,9 @@
-"""A proof at load that a model and its tokenizer belong together: both know plain English and plain code.
+"""The check at load that a model and its tokenizer belong together: they must know plain English and code.
 
-A tokenizer that was converted wrongly, weights that are damaged or were never trained: every pass over them succeeds,
-and every score that comes out is a number. What gives them away is how they read what any language model has learnt.
+With a wrongly converted tokenizer, or with damaged or untrained weights, every pass succeeds and every score is a
+number. But such a model reads badly what every language model has learnt.
+
+Shapes: T tokens of one text, N of them with a loss, V vocabulary entries.
 """
 
 from __future__ import annotations
@@ -15,14 +17,15 @@ import torch
 from udfs.architectures import max_exact_window
 from udfs.loss import logit_losses
 from udfs.memory import is_out_of_memory
-from udfs.precision import SIXTEEN_BITS, in_float32, product_dtype
-from udfs.windows import start_tokens
+from udfs.precision import HALF_PRECISION, product_dtype, weights_in_float32
+from udfs.prefix_tokens import prefix_tokens
 
-# Vocabularies of words take 0.2 to 0.35 tokens a byte of these texts; one token a letter is 1.
+# Ordinary vocabularies need 0.2 to 0.35 tokens per byte of TEXTS; a vocabulary of single letters needs 1.
 MAX_TOKENS_PER_BYTE = 0.6
-# Of ln V, the loss of a model to which all V tokens are alike.
+# The share is of ln V, the loss of a model to which all V tokens are equally likely.
 MAX_SHARE_OF_UNIFORM_LOSS = 0.6
-# Of each text, the beginning: enough to tell, and quick even where a token is a letter. Logits are held for all of it.
+# Tokens that are read of each text. They suffice, and are few even where a token is a letter: their logits are all
+# held.
 MAX_TOKENS = 64
 _UNLIKE = "does not read plain English and code as a language model does:"
 _WHAT_TO_DO = (
@@ -54,7 +57,7 @@ TEXTS = (
 class PlainTextFigures:
     """How a tokenizer and its model read TEXTS.
 
-    loss: nats a token, all heads on; vocab_size: the tokens that the model has an embedding for.
+    loss: nats per token, with all heads on. vocab_size: how many tokens the model has an embedding for.
     """
 
     tokens_per_byte: float
@@ -63,22 +66,22 @@ class PlainTextFigures:
 
     @property
     def max_loss(self) -> float:
-        """What the loss must be below."""
+        """The limit that the loss must stay below."""
         return MAX_SHARE_OF_UNIFORM_LOSS * math.log(self.vocab_size)
 
 
 def plain_text_figures(model: Any, tokenizer: Any) -> PlainTextFigures:
-    """The figures of a model without a mask; its loss is NaN where it is none in float32 either.
+    """The figures of a model without a mask. The loss is not finite if it is not even so in float32.
 
-    A token that the model has no embedding for, and one that stands for whatever the tokenizer does not know, says
-    nothing of the text: it counts with ln V, the loss of a model that knows nothing.
+    Tokens that the model has no embedding for, and the unknown token, say nothing about the text. They count with ln V,
+    the loss of a model that knows nothing.
     """
     vocab_size: int = model.get_input_embeddings().num_embeddings
     loss = _mean_loss(model, tokenizer, vocab_size)
-    if not math.isfinite(loss) and product_dtype(model) in SIXTEEN_BITS:
-        # As for documents: what overflows 16 bits is read again, where there is room for it.
+    if not math.isfinite(loss) and product_dtype(model) in HALF_PRECISION:
+        # As with documents, what overflows in half precision is read again in float32 if there is memory for it.
         try:
-            with in_float32(model):
+            with weights_in_float32(model):
                 loss = _mean_loss(model, tokenizer, vocab_size)
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -87,45 +90,45 @@ def plain_text_figures(model: Any, tokenizer: Any) -> PlainTextFigures:
 
 
 def tokens_per_byte(tokenizer: Any) -> float:
-    """Tokens of TEXTS, without special ones, by their bytes of UTF-8."""
+    """Tokens of TEXTS, without special ones, per byte of UTF-8."""
     num_tokens = sum(len(_token_ids(tokenizer, text)) for text in TEXTS)
     return num_tokens / sum(len(text.encode()) for text in TEXTS)
 
 
 def require_plausible(figures: PlainTextFigures, model_name: str, *, allow: bool) -> None:
-    """Raise ValueError, with both figures and what they should be, unless they are plausible or any are allowed."""
-    # A NaN is below nothing.
+    """Raise ValueError, with both figures and their limits, unless they are plausible or allow is true."""
+    # NaN is not below any limit, so it is refused.
     if allow or (figures.tokens_per_byte < MAX_TOKENS_PER_BYTE and figures.loss < figures.max_loss):
         return
     limit = (
         f"{figures.max_loss:.3f}, {MAX_SHARE_OF_UNIFORM_LOSS:.0%} of ln {figures.vocab_size:,}, its number of tokens"
     )
     raise ValueError(
-        f"model {model_name!r} {_UNLIKE} {_tokens_found(figures.tokens_per_byte)}, and a loss of {figures.loss:.3f} "
-        f"nats a token (must be below {limit}). {_WHAT_TO_DO}"
+        f"model {model_name!r} {_UNLIKE} {_tokens_text(figures.tokens_per_byte)}, and a loss of {figures.loss:.3f} "
+        f"nats per token (must be below {limit}). {_WHAT_TO_DO}"
     )
 
 
-def require_plausible_tokens(found: float, model_name: str, *, allow: bool) -> None:
-    """Raise ValueError unless so many tokens a byte are plausible or allowed: for a model that is not loaded."""
-    if allow or found < MAX_TOKENS_PER_BYTE:
+def require_plausible_tokens(figure: float, model_name: str, *, allow: bool) -> None:
+    """Raise ValueError unless so many tokens per byte are plausible, or allow is true: for a model not loaded."""
+    if allow or figure < MAX_TOKENS_PER_BYTE:
         return
-    raise ValueError(f"model {model_name!r} {_UNLIKE} {_tokens_found(found)}. {_WHAT_TO_DO}")
+    raise ValueError(f"model {model_name!r} {_UNLIKE} {_tokens_text(figure)}. {_WHAT_TO_DO}")
 
 
-def _tokens_found(tokens_a_byte: float) -> str:
-    return f"{tokens_a_byte:.3f} tokens a byte (must be below {MAX_TOKENS_PER_BYTE:g})"
+def _tokens_text(figure: float) -> str:
+    return f"{figure:.3f} tokens per byte (must be below {MAX_TOKENS_PER_BYTE:g})"
 
 
 @torch.inference_mode()
 def _mean_loss(model: Any, tokenizer: Any, vocab_size: int) -> float:
-    """Nats a token over the beginnings of TEXTS, each by itself; NaN where none of them has two tokens."""
-    start, device = start_tokens(tokenizer), next(model.parameters()).device
-    first = max(1, len(start))  # As in a window: the first token that counts.
+    """Mean loss over the beginnings of TEXTS, each read by itself, in nats per token; NaN where none has two tokens."""
+    prefix, device = prefix_tokens(tokenizer), next(model.parameters()).device
+    first = max(1, len(prefix))  # The first token that counts, as in a window.
     size = min(MAX_TOKENS, max_exact_window(model.config.get_text_config()))
     total, count = 0.0, 0
     for text in TEXTS:
-        token_ids = (start + _token_ids(tokenizer, text))[:size]
+        token_ids = (prefix + _token_ids(tokenizer, text))[:size]
         if len(token_ids) <= first:
             continue
         if max(token_ids) >= vocab_size:
@@ -145,9 +148,9 @@ def _token_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def _unknown_token(tokenizer: Any) -> int:
-    """The id of the token that stands for whatever is not in the vocabulary; -1 where there is none."""
-    # One that was read from tokenizer.json to the letter has no special tokens by transformers' names.
+    """The id of the unknown token, which stands for all text that the vocabulary lacks; -1 where there is none."""
+    # A TextTokenizer does not tell transformers the names of its special tokens.
     words = getattr(tokenizer, "words", None)
     unknown = tokenizer.unk_token if words is None else words.unknown
-    found = None if unknown is None else tokenizer.backend_tokenizer.token_to_id(unknown)
-    return -1 if found is None else int(found)
+    token_id = None if unknown is None else tokenizer.backend_tokenizer.token_to_id(unknown)
+    return -1 if token_id is None else int(token_id)

@@ -1,4 +1,7 @@
-"""Number formats: products in 16 bits, everything between them in float32, and all of it in float32 for a while."""
+"""Number formats: half-precision (bfloat16, float16) matrix products with float32 between them, and float32 throughout.
+
+No function here depends on shapes.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,22 @@ from torch import Tensor, nn
 from udfs.attention import plain_attention, use_attention
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SIXTEEN_BITS = (torch.bfloat16, torch.float16)
+HALF_PRECISION = (torch.bfloat16, torch.float16)
 
 
 def add_in_float32(model: Any) -> None:
-    """Let a 16-bit model round inside its matrix products and its attention only, in place.
+    """Make a half-precision model round only inside its matrix products and its attention, in place.
 
-    Each layer adds a little to what flows through the model. In bfloat16 that sum has 8 bits, and a score is the
-    difference of two losses that are nearly the same: SmolLM2's ranking of 61 documents agreed with float32's to
-    0.9991 (Spearman), and with sums and norms in float32 and targets' logits exact to 0.9996
-    (tests/benchmarks/RESULTS.md). Embeddings and matrices keep their 16 bits, and their memory. A float32 model is left
-    as it is.
+    Each layer adds a little to the hidden states. In bfloat16 that sum has 8 significant bits, and a score is the
+    difference of two nearly equal losses. SmolLM2's ranking of 61 documents agreed with that of float32 to 0.9991
+    (Spearman); with sums and norms in float32 and exact logits of the targets, to 0.9996 (tests/benchmarks/RESULTS.md).
+    Embeddings and matrices stay in half precision, so they take no more memory. A float32 model does not change.
     """
-    if product_dtype(model) not in SIXTEEN_BITS:
+    if product_dtype(model) not in HALF_PRECISION:
         return
     use_attention(model, plain_attention)
     for module in model.modules():
-        own = [parameter for parameter in module.parameters(recurse=False) if parameter.dtype in SIXTEEN_BITS]
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.dtype in HALF_PRECISION]
         if isinstance(module, nn.Embedding):
             module.register_forward_hook(_widen_output)
         elif any(parameter.ndim > 1 for parameter in own):
@@ -41,10 +43,11 @@ def add_in_float32(model: Any) -> None:
 
 
 def multiply_in_full() -> None:
-    """Let this process multiply float32 numbers as they are, and add 16-bit products in float32.
+    """Let this process multiply float32 numbers without rounding them, and add half-precision products in float32.
 
-    An image or an environment variable may have said otherwise. TF32 has 11 bits: it rounds the positions beyond 2,048
-    that rotary embeddings multiply, and what is read again in float32. Sums in 16 bits change with a batch's size.
+    A container image or an environment variable may have set other defaults. TF32 has 11 significant bits: it rounds
+    positions beyond 2,048, which rotary embeddings multiply, and windows that are read again in float32. Sums in half
+    precision change with the size of a batch.
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
@@ -52,13 +55,16 @@ def multiply_in_full() -> None:
 
 
 def product_dtype(model: Any) -> torch.dtype:
-    """The number format of the model's matrix products: its narrowest."""
-    dtype: torch.dtype = min((parameter.dtype for parameter in model.parameters()), key=lambda found: found.itemsize)
+    """The number format of the model's matrix products, which is its narrowest one."""
+    dtype: torch.dtype = min((parameter.dtype for parameter in model.parameters()), key=lambda dtype: dtype.itemsize)
     return dtype
 
 
 def resolve_dtype(name: str, device: str) -> torch.dtype:
-    """The torch dtype for float32, bfloat16, float16 or auto (16 bits on a CUDA device, else float32)."""
+    """The torch dtype for float32, bfloat16, float16 or auto (half precision on a CUDA device, else float32).
+
+    Raises ValueError for any other name.
+    """
     if name in DTYPES:
         if device == "cpu" and is_emulated(DTYPES[name]):
             # Measured on one core of an AVX2 machine: 0.9 GFLOP/s in bfloat16, 74 in float32.
@@ -76,21 +82,22 @@ def resolve_dtype(name: str, device: str) -> torch.dtype:
 
 
 def is_emulated(dtype: torch.dtype) -> bool:
-    """Whether matrix products of this format have no fast kernel on this CPU: torch's own test, which has no name."""
+    """Whether matrix products of this format have no fast kernel on this CPU, by a private test of torch itself."""
     tests = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
     return dtype in tests and not getattr(torch.ops.mkldnn, tests[dtype], lambda: True)()
 
 
 @contextmanager
-def in_float32(model: Any) -> Iterator[None]:
-    """Hold the model's 16-bit weights in float32 inside the block; they are the same bits again after it.
+def weights_in_float32(model: Any) -> Iterator[None]:
+    """Convert the model's half-precision weights to float32 inside the block, and back to the same bits after it.
 
-    Each 16-bit number has an exact float32, so nothing is lost on the way. Needs twice the memory of the weights.
+    Every half-precision number is a float32 number too, so nothing is lost. Until then the weights take twice the
+    memory.
     """
     narrow = [
         (tensor, tensor.dtype)
         for tensor in itertools.chain(model.parameters(), model.buffers())
-        if tensor.dtype in SIXTEEN_BITS
+        if tensor.dtype in HALF_PRECISION
     ]
     widened = []
     try:
@@ -99,7 +106,7 @@ def in_float32(model: Any) -> Iterator[None]:
             widened.append((tensor, dtype))
         yield
     finally:
-        # Where memory was too little for all, the last ones first: each makes room for the one before.
+        # In reverse order, because each conversion back makes room for the next, should memory have run out.
         for tensor, dtype in reversed(widened):
             tensor.data = tensor.data.to(dtype)
 
@@ -111,7 +118,7 @@ def _widen_output(_embedding: nn.Module, _inputs: Any, output: Tensor) -> Tensor
 def _round_inputs(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The inputs in the number format of the module's matrices, which in_float32 may have widened."""
+    """The inputs in the dtype of the module's matrices, which is float32 inside weights_in_float32."""
     dtype = next(parameter.dtype for parameter in module.parameters(recurse=False) if parameter.ndim > 1)
 
     def rounded(value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Retrieval probes: look-ups in a JSON object that a model answers by copying (arXiv:2505.07293).
+"""Retrieval probes: look-ups in a JSON object that a model answers by copying.
 
-Source: arXiv:2505.07293. Choices that the paper leaves open: values of 5 to 30 tokens, keys over A-Z a-z 0-9,
-demonstrations that are pairs of the same object and never the queried one, and a seed for everything.
+Source: arXiv:2505.07293. The paper leaves open, and we chose: values of 5 to 30 tokens; keys of A-Z, a-z and 0-9;
+demonstrations with pairs of the same object, but never the queried pair; and one seed for everything.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
+from udfs.prefix_tokens import prefix_tokens
 from udfs.sentences import draw_sentences
-from udfs.windows import start_tokens
 
 KEY_ALPHABET = string.ascii_letters + string.digits
 KEY_LENGTH = 32
 MIN_VALUE_TOKENS = 5
 MAX_VALUE_TOKENS = 30
 
-# The demonstrations repeat the object's own `"key": "value"` lines. SmolLM2-135M then gets 0.97 of the answer's
-# tokens right, teacher-forced, on 12 probes of 900 tokens, and 0.26 once the queried pair is taken out of them.
+# The demonstrations repeat the object's own `"key": "value"` lines. With them, SmolLM2-135M gets 0.97 of the answer's
+# tokens right, teacher-forced, on 12 probes of 900 tokens; without the queried pair in the object, 0.26.
 INSTRUCTION = "Look up each key in the JSON object and copy its value.\n\n"
 
 _SENTENCES_BEFORE_GIVING_UP = 500
@@ -35,9 +35,9 @@ _DRAWS_BEFORE_GIVING_UP = 20
 class Probe:
     """One look-up: prompt ends right before answer, and prompt[value_start:value_end] == answer.
 
-    value_start and value_end are character offsets of the queried value inside the JSON object, end exclusive;
-    num_pairs counts the object's pairs; num_tokens counts what a model reads: prompt + answer, tokenised
-    together, and the special tokens that start a text.
+    value_start and value_end are the character offsets in prompt of the queried value inside the JSON object, end
+    exclusive. num_pairs counts the object's pairs. num_tokens counts what a model reads: prefix tokens, and prompt and
+    answer tokenised together.
     """
 
     probe_id: str
@@ -54,7 +54,7 @@ class _Pair(NamedTuple):
     key: str
     value: str
     num_tokens: int  # of the pair's line, tokenised alone
-    place: float  # pairs stand in the object in this order, so that every position is equally likely
+    order: float  # pairs are sorted by this random number in the object, so that every position is equally likely
 
     @property
     def line(self) -> str:
@@ -71,11 +71,11 @@ def make_probes(
     max_positions: int | None = None,
     tokenizer_id: str | None = None,
 ) -> Iterator[Probe]:
-    """num_probes probes, each with as many pairs as fit into probe_tokens tokens of tokenizer; made one by one.
+    """num_probes probes, made one by one, each with as many pairs as fit into probe_tokens tokens of tokenizer.
 
-    Probe i depends on the other arguments and i alone, not on num_probes. tokenizer is a transformers tokenizer;
-    tokenizer_id goes into the probe ids (default: its name_or_path). Raises ValueError, before the first probe,
-    if probe_tokens exceeds max_positions (the model's context) or holds no query with its demonstrations.
+    Probe i depends only on i and the other arguments, not on num_probes. tokenizer is a transformers tokenizer;
+    tokenizer_id becomes part of the probe ids (default: its name_or_path). Raises ValueError, before the first probe,
+    if probe_tokens exceeds max_positions (the model's context) or has no room for a query with its demonstrations.
     """
     if num_probes < 1:
         raise ValueError(f"num_probes is {num_probes}; ask for at least 1")
@@ -112,7 +112,7 @@ def _make_probe(
 
 
 def _draw_pairs(tokenizer: Any, rng: random.Random) -> Iterator[_Pair]:
-    """Endless pairs with distinct keys and values; the values have 5 to 30 tokens."""
+    """Pairs without end, whose keys and values are distinct and whose values have 5 to 30 tokens."""
     seen: set[str] = set()
     num_refused = 0
     for value in draw_sentences(rng):
@@ -134,13 +134,13 @@ def _draw_pairs(tokenizer: Any, rng: random.Random) -> Iterator[_Pair]:
 def _fill(
     tokenizer: Any, stream: Iterator[_Pair], probe_tokens: int, num_demonstrations: int
 ) -> tuple[list[_Pair], int]:
-    """The queried pair, its demonstrations and as many further pairs as fit; and the tokens of it all."""
+    """(the queried pair, its demonstrations and as many further pairs as fit; the tokens of the whole probe)."""
 
     def count(num_pairs: int) -> int:
         prompt, answer, _ = _lay_out(pairs[:num_pairs], num_demonstrations)
-        return num_start_tokens + _count_tokens(tokenizer, prompt + answer)
+        return num_prefix_tokens + _count_tokens(tokenizer, prompt + answer)
 
-    num_start_tokens = len(start_tokens(tokenizer))
+    num_prefix_tokens = len(prefix_tokens(tokenizer))
     smallest = num_demonstrations + 1
     too_long: list[int] = []
     while len(too_long) < _DRAWS_BEFORE_GIVING_UP:
@@ -157,7 +157,7 @@ def _fill(
     while estimate <= probe_tokens:
         pairs.append(next(stream))
         estimate += pairs[-1].num_tokens
-    # Pieces tokenised alone need not add up to the whole: the whole text decides.
+    # Lines tokenised alone may have other tokens than within the text, so only a count of the whole text decides.
     fitting = len(pairs) - 1
     while count(fitting) > probe_tokens:
         fitting -= 1
@@ -168,18 +168,18 @@ def _fill(
 
 
 def _lay_out(pairs: list[_Pair], num_demonstrations: int) -> tuple[str, str, int]:
-    """(prompt, answer, first character of the queried value): pairs[0] is queried, the next are demonstrated."""
+    """(prompt, answer, first character of the queried value). pairs[0] is queried; the next ones are demonstrated."""
     query, demonstrations = pairs[0], pairs[1 : num_demonstrations + 1]
-    ordered = sorted(pairs, key=lambda pair: pair.place)
+    ordered = sorted(pairs, key=lambda pair: pair.order)
     context = "{\n" + ",\n".join(pair.line for pair in ordered) + "\n}"
     assert json.loads(context, object_pairs_hook=list) == [(pair.key, pair.value) for pair in ordered]
     opening = f'"{query.key}": "'
     value_start = len(INSTRUCTION) + context.index(opening) + len(opening)
     demonstrated = "".join(pair.line + "\n" for pair in demonstrations)
-    # The quote closes the prompt so that the answer starts a token of its own, the same as in the object.
+    # The prompt ends in the quote, so that the answer begins with a new token, as the value does in the object.
     return f"{INSTRUCTION}{context}\n\n{demonstrated}{opening}", query.value, value_start
 
 
 def _count_tokens(tokenizer: Any, text: str) -> int:
-    # verbose=False: the tokenizer's own idea of the longest text is often wrong, and does not matter here.
+    # verbose=False, because the tokenizer would warn of long texts; its limit is often wrong, and irrelevant here.
     return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

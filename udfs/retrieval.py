@@ -1,6 +1,9 @@
-"""Which heads retrieve: how often a head's attention points at the very token that the answer emits next.
+"""Which heads retrieve: how often a head attends most to the very token that the answer has next.
 
-Source: Wu et al., arXiv:2404.15574; probes of arXiv:2505.07293. One teacher-forced forward a probe.
+Source: Wu et al., arXiv:2404.15574; the probes are those of arXiv:2505.07293. One teacher-forced forward per probe.
+
+Shapes: L layers, H query heads, G key/value heads, T tokens of a probe, N tokens of its answer, D head size, C hidden
+size.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import torch
 from torch import Tensor
 
 from udfs.attention import Head, install_observer
-from udfs.loss import VocabularyHead
-from udfs.windows import start_tokens
+from udfs.lm_head import LMHead
+from udfs.prefix_tokens import prefix_tokens
 
-# Wu et al. call a head a retrieval head from this score upwards; at chance a head stays far below it.
+# The score from which Wu et al. call a head a retrieval head; by chance a head stays far below it.
 RETRIEVES = 0.1
-# A probe of which the model gets no more than half of the answer's tokens says nothing about how it retrieves (ours).
+# A probe counts only if the model gets more than this share of the answer's tokens right (our choice): otherwise it
+# says nothing about how the model retrieves.
 MIN_ACCURACY = 0.5
 
 
@@ -27,8 +31,8 @@ MIN_ACCURACY = 0.5
 class ProbeTokens:
     """A probe as the model reads it.
 
-    token_ids holds prompt and answer; answer_begin is the position of the answer's first token, and runs to
-    the end; the queried value's tokens in the context are positions span_begin to span_end, end exclusive.
+    token_ids holds prefix tokens, prompt and answer. The answer is the tokens from position answer_begin to the end.
+    The queried value's tokens in the context are those from position span_begin to span_end, end exclusive.
     """
 
     token_ids: list[int]
@@ -39,7 +43,7 @@ class ProbeTokens:
 
 @dataclass(frozen=True)
 class CopyResult:
-    """What each head copied of a probe's answer, retrieval_scores[layer][head] in [0, 1], and the model's success."""
+    """What each head copied of a probe's answer, retrieval_scores[layer][head] in [0, 1]; what the model got right."""
 
     num_answer_tokens: int
     num_correct: int
@@ -52,11 +56,11 @@ class CopyResult:
 
 
 def tokenize_probe(tokenizer: Any, prompt: str, answer: str, value_start: int, value_end: int) -> ProbeTokens:
-    """The probe's tokens, with answer and value found by character offsets.
+    """The probe's tokens, with the positions of answer and value found by character offsets.
 
-    Prompt and answer are tokenised together, as the model would read them; tokenised apart, the tokens at
-    the boundary, and with them every position after it, would be others. value_start and value_end are
-    characters of the prompt. Raises ValueError when the value is not in the prompt at that place.
+    Prompt and answer are tokenised together, as the model would read them: tokenised apart, the tokens at the boundary
+    could differ, and with them all later positions. value_start and value_end are characters of the prompt. Raises
+    ValueError when these characters are not the answer.
     """
     if prompt[value_start:value_end] != answer:
         raise ValueError(
@@ -64,15 +68,15 @@ def tokenize_probe(tokenizer: Any, prompt: str, answer: str, value_start: int, v
             "attention-influence probes"
         )
     encoded = tokenizer(prompt + answer, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    start = start_tokens(tokenizer)
+    prefix = prefix_tokens(tokenizer)
     offsets = encoded["offset_mapping"]
     answer_positions = [i for i, (_, end) in enumerate(offsets) if end > len(prompt)]
     span = [i for i, (begin, end) in enumerate(offsets) if begin < value_end and end > value_start]
     return ProbeTokens(
-        token_ids=[*start, *encoded["input_ids"]],
-        answer_begin=len(start) + answer_positions[0],
-        span_begin=len(start) + span[0],
-        span_end=len(start) + span[-1] + 1,
+        token_ids=[*prefix, *encoded["input_ids"]],
+        answer_begin=len(prefix) + answer_positions[0],
+        span_begin=len(prefix) + span[0],
+        span_end=len(prefix) + span[-1] + 1,
     )
 
 
@@ -80,8 +84,8 @@ def tokenize_probe(tokenizer: Any, prompt: str, answer: str, value_start: int, v
 def copy_scores(model: Any, probe: ProbeTokens) -> CopyResult:
     """The retrieval score of every head on one probe, from one forward in the model's dtype.
 
-    Only the argmax of float32 q·k over the visible keys is taken, and only for the answer's rows: no attention
-    matrix is kept. Row t-1 predicts token t, so that is the row whose argmax must hold token t.
+    Computes only the argmax of float32 q·k over the visible keys, and only for the rows that predict the answer. Row
+    t-1 predicts token t, so a head copies token t if the argmax of row t-1 is a position that holds token t.
     """
     device = next(model.parameters()).device
     token_ids = torch.tensor(probe.token_ids, device=device)  # (T,)
@@ -98,7 +102,7 @@ def copy_scores(model: Any, probe: ProbeTokens) -> CopyResult:
         hidden = model.base_model(input_ids=token_ids[None], use_cache=False).last_hidden_state  # (1, T, C)
     finally:
         remove()
-    predicted = VocabularyHead(model)(hidden[0, rows]).argmax(-1)  # (N,)
+    predicted = LMHead(model)(hidden[0, rows]).argmax(-1)  # (N,)
     return CopyResult(
         num_answer_tokens=len(answer),
         num_correct=int((predicted == answer).sum()),
@@ -107,10 +111,10 @@ def copy_scores(model: Any, probe: ProbeTokens) -> CopyResult:
 
 
 def select_retrieval_heads(scores: Mapping[Head, float], top_fraction: float) -> list[Head]:
-    """The ceil(top_fraction * heads) heads with the highest scores, ties by layer and head; sorted.
+    """The ceil(top_fraction * heads) heads with the highest scores, sorted; layer and head decide between equal scores.
 
-    Raises ValueError when top_fraction is not in (0, 1], when no head retrieves, and when fewer heads copied
-    anything at all than were asked for: among heads that all score 0 a choice would be arbitrary.
+    Raises ValueError when top_fraction is not in (0, 1], when no head retrieves, and when fewer heads are above 0 than
+    were asked for: a choice among heads that all score 0 would be arbitrary.
     """
     if not 0 < top_fraction <= 1:
         raise ValueError(f"--top-fraction is {top_fraction}; it must be above 0 and at most 1 (the paper's is 0.05)")
@@ -120,7 +124,7 @@ def select_retrieval_heads(scores: Mapping[Head, float], top_fraction: float) ->
             f"no head of this model retrieves: the best retrieval score is {best:.3f}, at chance, where a retrieval "
             f"head has {RETRIEVES} or more; no mask is written. Use a model that answers the probes"
         )
-    # Rounded first: 0.07 * 100 is a little more than 7, and would give an eighth head.
+    # Rounded first, because 0.07 * 100 is a little more than 7 in floating point, and would give an eighth head.
     num_heads = math.ceil(round(top_fraction * len(scores), 9))
     num_copying = sum(score > 0 for score in scores.values())
     if num_copying < num_heads:
@@ -133,24 +137,25 @@ def select_retrieval_heads(scores: Mapping[Head, float], top_fraction: float) ->
 
 
 def _most_attended(query: Tensor, key: Tensor, rows: slice, visible: Tensor | None) -> Tensor:
-    """Positions (H, N) of the highest score of each head in the N given rows; query (H, T, D), key (G, T, D).
+    """Positions (H, N) of each head's highest attention score in N rows; query (H, T, D), key (G, T, D), any float.
 
-    The scaling of the scores is positive and the same for all keys, so it does not move the argmax.
+    visible (T, T) bool, or None for plain causality. The scores are not scaled: the scale is positive and the same for
+    all keys, so it does not move the argmax.
     """
     num_heads, num_tokens, _ = query.shape
     if visible is None:
         visible = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=query.device).tril()
-    # Sixteen-bit scores tie, and a tie moves the argmax.
+    # In float32, because half-precision scores are often equal, and then the argmax depends on their order.
     keys = key.float().repeat_interleave(num_heads // key.shape[0], dim=0)  # (H, T, D)
     scores = query[:, rows].float() @ keys.transpose(1, 2)  # (H, N, T)
     return scores.masked_fill(~visible[rows], -torch.inf).argmax(-1)
 
 
 def _copied_share(attended: Tensor, token_ids: Tensor, answer: Tensor, span_begin: int, span_end: int) -> list[float]:
-    """For each head, the share of the answer's distinct tokens that it copied, from attended positions (H, N).
+    """Each head's share of the distinct tokens of answer (N,) that it copied, from attended positions (H, N).
 
-    A head copies a token when the position it attends to most holds that token and lies in the queried
-    value: the same token elsewhere in the prompt is no retrieval. Sets, as in the source: |g ∩ k| / |k|.
+    A head copies a token when the position that it attends to most holds that token and lies in the queried value; the
+    same token elsewhere in the prompt does not count. These are sets, as in the source: |g ∩ k| / |k|.
     """
     in_span = (attended >= span_begin) & (attended < span_end)
     copied = in_span & (token_ids[attended] == answer)  # (H, N)
@@ -160,7 +165,7 @@ def _copied_share(attended: Tensor, token_ids: Tensor, answer: Tensor, span_begi
 
 
 def mean_scores(results: Sequence[CopyResult]) -> dict[Head, float]:
-    """Each head's mean retrieval score over the probes that the model answered."""
+    """Each head's mean retrieval score over the probes that the model answered; ValueError if there are none."""
     answered = [result for result in results if result.answered]
     if not answered:
         raise ValueError(

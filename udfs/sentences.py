@@ -1,8 +1,8 @@
 """A seeded grammar of English sentences: the values that the retrieval probes ask for.
 
-A sentence holds only ASCII letters, spaces and commas, so that JSON has nothing to escape, and no final full
-stop: byte-pair tokenisers merge `.",` into one token, so that the value's last token in a JSON object would
-differ from the answer's, and could never count as copied.
+A sentence has only ASCII letters, spaces and commas, so that JSON has nothing to escape. It has no full stop at the
+end, because byte-pair tokenizers merge `.",` into one token. The value's last token in a JSON object would then differ
+from the answer's, and could never count as copied.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 _SYMBOL = re.compile(r"{(\w+)}")
 _A_BEFORE_VOWEL = re.compile(r"\ba (?=[aeiou])")
 
-# One line is one shape of sentence. The shapes differ in their first words and their order on purpose: with
-# few of them, a model guesses much of a value from the other values instead of retrieving it.
+# One shape of sentence per line. They differ in first words and word order on purpose: with few shapes, a model guesses
+# much of a value from the other values instead of retrieving it.
 _SHAPES = """\
 {person} {verb} {thing}
 {person} {verb} {thing} {time}
@@ -140,9 +140,9 @@ _GRAMMAR: dict[str, list[str]] = {
 
 
 def draw_sentences(rng: random.Random) -> Iterator[str]:
-    """English sentences of about 5 to 25 words, without end, from the random numbers of rng alone.
+    """English sentences of about 5 to 25 words, without end, that depend only on rng.
 
-    Every shape is used once before any is used again; a sentence may come twice.
+    Every shape is used once before any is used again. A sentence may come twice.
     """
     while True:
         for shape in rng.sample(_SHAPES, len(_SHAPES)):
@@ -150,11 +150,11 @@ def draw_sentences(rng: random.Random) -> Iterator[str]:
 
 
 def _expand(text: str, rng: random.Random) -> str:
-    """Text with each {symbol} replaced by one of its alternatives, expanded in turn."""
+    """The text with each {symbol} replaced by one of its alternatives, whose own symbols are replaced too."""
     return _SYMBOL.sub(lambda symbol: _expand(rng.choice(_GRAMMAR[symbol[1]]), rng), text)
 
 
 def _finish(sentence: str) -> str:
-    """The sentence with an for a where a vowel follows, and a capital."""
+    """The sentence with "an" in place of "a" before a vowel, and a capital letter at the start."""
     sentence = _A_BEFORE_VOWEL.sub("an ", sentence)
     return sentence[0].upper() + sentence[1:]

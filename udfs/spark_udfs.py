@@ -1,9 +1,7 @@
-"""The pandas_udfs: paired scores of texts, copy scores of probes, and what a scorer's model makes of plain text.
+"""The pandas_udfs: paired scores of texts, copy scores of probes, and the figures of a scorer's model on plain text.
 
-The only module here that knows Spark.
-
-A Python worker loads a model once and keeps it for all the partitions that it is given; on an executor with several
-GPUs the model follows its tasks from one to another.
+This is the only module here that imports Spark. A Python worker loads a model once and keeps it for all of its
+partitions. On an executor with several GPUs, the model moves to the GPU of each task.
 """
 
 from __future__ import annotations
@@ -37,10 +35,10 @@ COPY_TYPE = "num_answer_tokens int, num_correct int, retrieval_scores array<arra
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How a worker loads a model: pickled into the UDF, so it names the weights and never holds them.
+    """How a worker loads a model. It is pickled into the UDF, so it names the weights instead of holding them.
 
-    num_threads: CPU threads for torch; None takes the task's share (spark.task.cpus). allow_implausible: also load a
-    model that does not know plain text.
+    num_threads: torch's CPU threads; None takes the task's share (spark.task.cpus). allow_implausible: also load a
+    model that does not know plain English and code.
     """
 
     checkpoint: Checkpoint
@@ -63,7 +61,7 @@ class ScorerSpec:
 
 @dataclass
 class _Loaded:
-    """A model on a device, what it makes of plain text, and what was made of it for the job of this key."""
+    """A model on a device, its figures on plain text, and what was made from it for the job with this key."""
 
     key: object
     device: str
@@ -72,16 +70,16 @@ class _Loaded:
     made: Any
 
 
-# Of one job: a worker serves one at a time.
+# Only one, because a worker serves one job at a time.
 _loaded: _Loaded | None = None
-# Loads by this process, for the log and for the test that counts them.
+# How often this process loaded a model, for the log and for tests.
 num_loads = 0
 
 
 def paired_score_udf(spec: ScorerSpec) -> Any:
-    """A scalar-iterator pandas_udf: text -> struct of SCORE_TYPE, one row for each text, in order.
+    """A scalar-iterator pandas_udf: text -> struct of SCORE_TYPE, one row per text, in order.
 
-    Non-deterministic to the planner: otherwise a filter on its result runs the model twice.
+    Declared non-deterministic, because otherwise a filter on its result would run the model twice.
     """
 
     def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
@@ -96,16 +94,16 @@ def paired_score_udf(spec: ScorerSpec) -> Any:
 
 
 def plain_text_udf(spec: ScorerSpec) -> Any:
-    """A scalar-iterator pandas_udf: anything -> struct of FIGURES_TYPE, of the scorer's model.
+    """A scalar-iterator pandas_udf: anything -> struct of FIGURES_TYPE, the figures of the scorer's model.
 
-    The worker then has the model that paired_score_udf of the same spec would load.
+    Afterwards, the worker has the model for paired_score_udf of the same spec.
     """
 
     def figures(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        found = asdict(_load_scorer(spec).figures)
+        record = asdict(_load_scorer(spec).figures)
         try:
             for batch in batches:
-                yield pd.DataFrame.from_records([found] * len(batch))
+                yield pd.DataFrame.from_records([record] * len(batch))
         finally:
             _leave_device()
 
@@ -128,7 +126,7 @@ def copy_score_udf(spec: ModelSpec) -> Any:
 
 
 def task_device() -> str:
-    """The device of this task: the only visible GPU, else the one that Spark assigned, else the CPU."""
+    """The device of this task: the GPU that Spark assigned, or the first one if there is no choice, or the CPU."""
     if not torch.cuda.is_available():
         return "cpu"
     context = TaskContext.get()
@@ -138,31 +136,31 @@ def task_device() -> str:
 
 
 def move_model(model: Any, device: str) -> None:
-    """Move the model to another GPU."""
+    """Move the model to another device, in place."""
     model.to(device)
     _leave_device()
 
 
 def _leave_device() -> None:
-    """Give back what torch holds of freed GPU memory, where another worker's task may be next on this GPU."""
+    """Release freed GPU memory that torch still holds, where another worker's task may be the next one on this GPU."""
     if torch.cuda.is_available() and torch.cuda.device_count() > 1:
         torch.cuda.empty_cache()
 
 
 def _load_scorer(spec: ScorerSpec) -> _Loaded:
-    """The PairedScorer of spec as what was made, and its model's figures."""
+    """The model of spec with its figures; what was made from it is the PairedScorer."""
     return _load_once(spec, spec.model, lambda model, tokenizer: _make_scorer(spec, model, tokenizer))
 
 
 def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) -> _Loaded:
-    """What make builds of the model and tokenizer of spec, once for a key; its model is on the task's device.
+    """The model of spec on the task's device, and what make builds from it and its tokenizer, once per key.
 
-    Raises ValueError where the model does not know plain text and spec does not allow that: each process asks its own,
-    since one of another machine may find something else under the same name.
+    Raises ValueError where the model does not know plain English and code, unless spec allows that. Each process checks
+    its own model, because on another machine the same name may stand for another one.
 
-    Spark gives a reused worker of an executor with two GPUs one address now and the other later. Each address is one
-    task's at a time, so that moving the model to it puts no two tasks on one GPU; an idle worker's weights stay on the
-    one that it last had.
+    On an executor with two GPUs, Spark assigns a reused worker one address now and the other later. Only one task has
+    an address at a time, so moving the model there never puts two tasks on one GPU. The weights of an idle worker stay
+    on the GPU that it had last.
     """
     global _loaded, num_loads
     device = task_device()
@@ -170,13 +168,13 @@ def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) ->
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     if _loaded is None or _loaded.key != key:
-        # Before the next is loaded: both may not fit.
+        # Freed before the next one is loaded, because memory may be too little for both.
         _loaded = None
         if device == "cpu":
             keep_freed_memory()
         model = load_model(spec.checkpoint, resolve_dtype(spec.dtype, device), device)
         tokenizer = load_tokenizer(spec.checkpoint)
-        # Before make, which masks the model; refused after it, since what make says of a model is more precise.
+        # Measured before make, which masks the model. Checked after make, whose errors are more precise.
         figures = plain_text_figures(model, tokenizer)
         made = make(model, tokenizer)
         require_plausible(figures, spec.checkpoint.name, allow=spec.allow_implausible)

@@ -1,4 +1,4 @@
-"""Files by URI, as PyArrow opens them where it knows the storage."""
+"""Files by URI, opened by PyArrow if it knows the storage."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BUFFER_BYTES = 2**20
 
 @contextmanager
 def open_file(uri: str) -> Iterator[tuple[Any, int]]:
-    """(a binary, seekable file at its beginning, its size in bytes) of a URI as Spark lists it.
+    """(a binary, seekable file at its beginning, its size in bytes) for a URI in Spark's form.
 
-    Raises OSError where the storage is not known here, or does not let the file be read.
+    Raises OSError where PyArrow does not know the storage, or cannot read the file.
     """
     from pyarrow import ArrowException
     from pyarrow.fs import FileSystem, LocalFileSystem
@@ -25,10 +25,10 @@ def open_file(uri: str) -> Iterator[tuple[Any, int]]:
         filesystem, path = LocalFileSystem(), re.sub("^file:/+", "/", unquote(uri))
     else:
         try:
-            # Hadoop has names of its own for S3.
+            # Hadoop has its own schemes for S3.
             filesystem, path = FileSystem.from_uri(re.sub("^s3[an]:", "s3:", uri))
         except ArrowException as error:
             raise OSError(str(error)) from error
     with filesystem.open_input_file(path) as file:
-        # Remote storage answers a request in as long as a whole buffer takes.
+        # A small read from remote storage takes as long as a whole buffer.
         yield io.BufferedReader(file, BUFFER_BYTES), file.size()

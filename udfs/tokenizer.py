@@ -1,8 +1,8 @@
-"""A model's own tokenizer: its tokenizer.json, to the letter.
+"""A model's own tokenizer, exactly as its tokenizer.json says.
 
-transformers builds many tokenizers anew by the name of their class and takes only the vocabulary from tokenizer.json:
-what a Llama-class tokenizer does not have, such as byte-level pieces, is lost, and another text is scored. Here the
-tokenizers library reads the file, and nothing of it changes but truncation and padding, which are off.
+transformers rebuilds many tokenizers by the name of their class, and takes only the vocabulary from tokenizer.json.
+What a Llama-class tokenizer does not have, such as byte-level pieces, is then lost, and another text is scored. Here
+the tokenizers library reads the file, and only truncation and padding are changed: they are off.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from transformers import PreTrainedTokenizerFast
 from udfs.control_words import ControlWords, find_control_words
 from udfs.loading import unloadable
 from udfs.model_files import check_is_itself, find_file
-from udfs.start_token import with_start_token
+from udfs.prefix_tokens import with_bos_token
 
-# Of tokenizer_config.json, where a conversion of ours wrote it: added tokens that are text whatever they look like.
+# A key that our GGUF conversion writes to tokenizer_config.json: added tokens that are text whatever they look like.
 TEXT_PIECES = "attention_influence_text_pieces"
-# With what wrong conversions lose: capitals, spaces behind one another, line ends.
+# It has what wrong conversions lose: capitals, repeated spaces, line ends.
 ROUND_TRIP = "The  Cat sat.\n\n    return x1 == 'A'\n"
 _warned: set[str] = set()
 
 
 class TextTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
-    """A tokenizer whose input is text only: control words in it are spelled like any other word.
+    """A tokenizer that reads its input as text only: control words in it are spelled like any other word.
 
-    A text without control words has the ids that tokenizer.json gives it: the other vocabulary, without control words,
-    is only asked where one was found.
+    A text without control words has the ids that tokenizer.json gives it. Only for a text with one, a second tokenizer
+    without control words is used.
     """
 
     def __init__(self, tokenizer: Tokenizer, words: ControlWords) -> None:
-        # Neither names of special tokens nor a path: for either, transformers changes the tokenizer.
+        # Called without special tokens or a path, because with either transformers changes the tokenizer.
         tokenizer.no_truncation()
         tokenizer.no_padding()
         super().__init__(tokenizer_object=tokenizer, split_special_tokens=True)
@@ -44,7 +44,7 @@ class TextTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
         self._without_control_words: Any = None
 
     def __call__(self, text: Any, *arguments: Any, **options: Any) -> Any:
-        """As transformers' own: input_ids, and with return_offsets_mapping the characters of each token."""
+        """As in transformers: input_ids, and with return_offsets_mapping also each token's characters."""
         encoded = super().__call__(text, *arguments, **options)
         if not self.words.can_occur:
             return encoded
@@ -55,7 +55,7 @@ class TextTokenizer(PreTrainedTokenizerFast):  # type: ignore[misc]
         return encoded
 
     def _spelling(self) -> Any:
-        """The same tokenizer without control words, built when the first text needs it: it takes as much memory."""
+        """The tokenizer without control words, built only when a text needs it: it takes as much memory again."""
         if self._without_control_words is None:
             tokenizer = self.words.without_them()
             tokenizer.no_truncation()
@@ -85,21 +85,21 @@ def read_tokenizer(name: str, path: str, revision: str | None) -> TextTokenizer:
             "download it again.",
         ) from error
     if getattr(tokenizer.model, "dropout", None):
-        # Meant for training: the same text would have other tokens each time.
+        # Dropout is for training: the same text would have other tokens each time.
         tokenizer.model.dropout = None
     if tokenizer.post_processor is None:
-        # transformers would do so itself; said here, since it is part of the fingerprint.
+        # transformers would set this too; it is set here because the fingerprint includes it.
         tokenizer.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
     named = _special_tokens(settings, _settings(name, path, revision, "special_tokens_map.json"))
     pieces = set(settings.get(TEXT_PIECES) or ())
-    with_start_token(name, tokenizer, settings.get("add_bos_token"), named.get("bos_token"))
+    with_bos_token(name, tokenizer, settings.get("add_bos_token"), named.get("bos_token"))
     result = TextTokenizer(tokenizer, find_control_words(tokenizer, set(named.values()), pieces))
     result.name_or_path = path
     return result
 
 
 def warn_of_unspellable(name: str, tokenizer: TextTokenizer) -> None:
-    """Warn, once a process, of control words that the vocabulary has no other spelling for: a text loses letters."""
+    """Warn, once per process, of control words that the vocabulary cannot spell: a text with one loses letters."""
     if tokenizer.fingerprint in _warned:
         return
     _warned.add(tokenizer.fingerprint)
@@ -114,9 +114,9 @@ def warn_of_unspellable(name: str, tokenizer: TextTokenizer) -> None:
 
 
 def warn_of_lost_text(name: str, tokenizer: TextTokenizer) -> None:
-    """Warn where plain text does not come back from its tokens: spaces, line ends or capitals are lost on the way.
+    """Warn where decoding a text's tokens does not give the text back: spaces, line ends or capitals are lost.
 
-    Some models were trained so; of others it is what a wrong conversion does, and the losses alone do not show it.
+    Some models were trained like this. For others it means a wrong conversion, which the losses alone do not show.
     """
     token_ids = tokenizer(ROUND_TRIP, add_special_tokens=False, verbose=False)["input_ids"]
     back = tokenizer.backend_tokenizer.decode(token_ids, skip_special_tokens=False)
@@ -129,18 +129,18 @@ def warn_of_lost_text(name: str, tokenizer: TextTokenizer) -> None:
 
 
 def _is_spelled(tokenizer: TextTokenizer, word: str) -> bool:
-    """Whether the word, as text, has tokens for all of its letters."""
+    """Whether the word, read as text, has tokens for all of its characters."""
     encoded = tokenizer(word, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    covered = {place for begin, end in encoded["offset_mapping"] for place in range(begin, end)}
+    covered = {index for begin, end in encoded["offset_mapping"] for index in range(begin, end)}
     unknown = tokenizer.words.unknown
-    lost = [char for place, char in enumerate(word) if place not in covered and not char.isspace()]
+    lost = [char for index, char in enumerate(word) if index not in covered and not char.isspace()]
     return not lost and (
         unknown is None or tokenizer.backend_tokenizer.token_to_id(unknown) not in encoded["input_ids"]
     )
 
 
 def _fingerprint(tokenizer: Tokenizer, words: ControlWords) -> str:
-    """SHA-256, in hex, that changes where the ids of a text or the tokens before it may."""
+    """SHA-256, in hex, that changes whenever the ids of a text, or its prefix tokens, may change."""
     digest = hashlib.sha256(tokenizer.to_str().encode())
     if words.can_occur:
         digest.update(("control words are text: " + json.dumps(sorted(words.ids))).encode())
@@ -148,13 +148,13 @@ def _fingerprint(tokenizer: Tokenizer, words: ControlWords) -> str:
 
 
 def _settings(name: str, path: str, revision: str | None, file: str) -> dict[str, Any]:
-    """What a JSON file beside tokenizer.json says; empty where there is none."""
-    found = find_file(name, path, revision, file)
-    if found is None:
+    """The content of a JSON file beside tokenizer.json; empty where there is no such file."""
+    settings_file = find_file(name, path, revision, file)
+    if settings_file is None:
         return {}
-    check_is_itself(name, found)
+    check_is_itself(name, settings_file)
     try:
-        settings = json.loads(found.read_text(encoding="utf-8"))
+        settings = json.loads(settings_file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise unloadable(name, f"its {file} is no JSON ({_first_line(error)}); download it again.") from error
     if not isinstance(settings, dict):
@@ -163,17 +163,17 @@ def _settings(name: str, path: str, revision: str | None, file: str) -> dict[str
 
 
 def _special_tokens(settings: dict[str, Any], older: dict[str, Any]) -> dict[str, str]:
-    """The tokens that the model's settings call special, by their role or, where they have none, by number."""
-    found: dict[str, Any] = {}
+    """The tokens that the model's settings call special, by role, or by number for those without a role."""
+    tokens: dict[str, Any] = {}
     for source in (older, settings):
-        found |= {role: token for role, token in source.items() if role.endswith("_token")}
+        tokens |= {role: token for role, token in source.items() if role.endswith("_token")}
         for role in ("additional_special_tokens", "extra_special_tokens"):
             more = source.get(role) or []
-            found |= {f"{role} {n}": t for n, t in enumerate(more.values() if isinstance(more, dict) else more)}
+            tokens |= {f"{role} {n}": t for n, t in enumerate(more.values() if isinstance(more, dict) else more)}
     decoder = settings.get("added_tokens_decoder")
     decoder = decoder if isinstance(decoder, dict) else {}
-    found |= {f"added {n}": t for n, t in decoder.items() if isinstance(t, dict) and t.get("special")}
-    contents = {role: t.get("content") if isinstance(t, dict) else t for role, t in found.items()}
+    tokens |= {f"added {n}": t for n, t in decoder.items() if isinstance(t, dict) and t.get("special")}
+    contents = {role: t.get("content") if isinstance(t, dict) else t for role, t in tokens.items()}
     return {role: content for role, content in contents.items() if isinstance(content, str) and content}
 
 

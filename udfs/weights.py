@@ -1,4 +1,4 @@
-"""Weights from safetensors files: all of the model's, and no others, or a ValueError."""
+"""Weights from safetensors files: exactly those of the model, or a ValueError."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from transformers.core_model_loading import WeightConverter, WeightRenaming, ren
 from udfs.loading import as_value_error, quiet_transformers, unloadable
 from udfs.model_files import StoredTensor
 
-# What a file may hold beside the model's weights, by the model's type ("" for any). Everything else that the model has
-# no place for was part of what was trained: scored without it, the text would be scored by another model.
+# What a file may hold besides the model's weights, by the model's type ("" for any). Everything else that the model
+# does not use was part of the trained model; without it, another model would do the scoring.
 HARMLESS = {
-    # Rotary frequencies, which the configuration gives.
+    # Rotary frequencies, which follow from the configuration.
     "": r"(^|\.)rotary_emb\.((original_)?inv_freq|cos_cached|sin_cached)$|(^|\.)position_ids$",
-    # Causal masks of a fixed size, and the number that is written where they forbid to look.
+    # Causal masks of a fixed size, and the number that is written at masked positions.
     "gpt2": r"(^|\.)h\.\d+\.attn\.(masked_)?bias$",
     "gpt_bigcode": r"(^|\.)h\.\d+\.attn\.(masked_)?bias$",
     "gptj": r"(^|\.)h\.\d+\.attn\.(masked_)?bias$",
     "gpt_neo": r"(^|\.)h\.\d+\.attn\.attention\.(masked_)?bias$",
     "codegen": r"(^|\.)h\.\d+\.attn\.causal_mask$",
-    # The version of the program that wrote it.
+    # The version of the format.
     "opt": r"(^|\.)decoder\.version$",
     "gpt_neox": r"(^|\.)layers\.\d+\.attention\.(masked_)?bias$",
 }
-# They predict tokens beyond the next from what the model computes, which does not depend on them.
+# Layers that predict tokens beyond the next one. The prediction of the next token does not depend on them.
 MULTI_TOKEN_PREDICTION = re.compile(r"(^|\.)mtp(_layers)?\.")
 
 
 def load_whole(name: str, **source: Any) -> Any:
-    """The model that from_pretrained makes of source.
+    """The model that from_pretrained loads with the arguments in source.
 
     Raises ValueError where it would draw missing weights at random, or leave weights of the file unused.
     """
@@ -47,22 +47,22 @@ def load_whole(name: str, **source: Any) -> Any:
 
 
 def without_memory(name: str, config: Any) -> Any:
-    """The model of that configuration, made without memory and weights; ValueError where that cannot be."""
+    """The model of this configuration, without memory for weights; ValueError where it cannot be built so."""
     with quiet_transformers(), as_value_error(name), torch.device("meta"):
-        # Not in the configuration's format, in which some cannot be made.
+        # In float32, because some models cannot be built in the number format of their configuration.
         return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
 def is_quantised(config: Any) -> bool:
-    """Whether the weights are stored in a quantised format, whose tensors have names of their own."""
+    """Whether the weights are stored in a quantised format, whose tensors have other names."""
     return getattr(config, "quantization_config", None) is not None
 
 
 def check_tensors(name: str, model: Any, stored: Mapping[str, StoredTensor]) -> None:
     """Raise ValueError unless the model uses every stored tensor, and has none that is not stored.
 
-    model may be without memory. transformers does not report all that it passes over: a class may hide what the
-    checkpoints it was written for have too much, so the names are compared here once more.
+    model may be without memory. The names are compared here because transformers does not report all tensors that it
+    skips: a class may hide superfluous tensors of the checkpoints that it was written for.
     """
     state = model.state_dict()
     mapping = get_model_conversion_mapping(model)
@@ -82,7 +82,7 @@ def check_tensors(name: str, model: Any, stored: Mapping[str, StoredTensor]) -> 
         else:
             used[target] = tensor
     _refuse_unused(name, model, unused)
-    # As the configuration says; where the file says otherwise, a loaded model is not tied.
+    # Ties according to the configuration; a loaded model is not tied where its file has other weights.
     pairs = list(model.get_expanded_tied_weights_keys(all_submodels=True).items())
     _check_tied(name, pairs, stored, used)
     if all_by_name:
@@ -91,7 +91,7 @@ def check_tensors(name: str, model: Any, stored: Mapping[str, StoredTensor]) -> 
 
 
 def _target(tensor: str, mapping: list[Any], prefix: str, state: Mapping[str, Any]) -> tuple[str, bool]:
-    """(the model's name for a file's tensor, whether it is put together with others), as transformers finds it."""
+    """(the model's name for a file's tensor, whether it is combined with others), by the rules of transformers."""
     renamings = [step for step in mapping if isinstance(step, WeightRenaming)]
     converters = [step for step in mapping if isinstance(step, WeightConverter)]
     target, pattern = rename_source_key(tensor, renamings, converters, prefix, state)
@@ -131,7 +131,7 @@ def _is_harmless(tensor: str, config: Any, model: Any) -> bool:
 def _check_tied(
     name: str, pairs: list[tuple[str, str]], stored: Mapping[str, StoredTensor], used: Mapping[str, str]
 ) -> None:
-    """Raise ValueError where the configuration ties two weights, of which the file has both, and they differ."""
+    """Raise ValueError where the configuration ties two weights, but the file has both and they differ."""
     for pair in pairs:
         if set(pair) <= set(used):
             first, second = (_read(used[key], stored) for key in pair)

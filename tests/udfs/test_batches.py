@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.udfs.models import ARCHITECTURES, VOCAB_SIZE, tiny_model
 from udfs.attention import install_paired_mask
 from udfs.batches import num_tokens, pad_right, token_budget_batches
-from udfs.loss import VocabularyHead, next_token_losses, row_sums
+from udfs.lm_head import LMHead
+from udfs.loss import next_token_losses, row_sums
 from udfs.windows import Window
 
 LENGTHS = st.lists(st.integers(2, 40), max_size=40)
@@ -91,7 +92,7 @@ def test_random_padding_changes_no_rows_losses(architecture: str) -> None:
 
     def sums(token_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
-        return row_sums(next_token_losses(hidden, token_ids, lengths, VocabularyHead(model)), lengths)
+        return row_sums(next_token_losses(hidden, token_ids, lengths, LMHead(model)), lengths)
 
     token_ids, lengths = pad_right(batch, 0, torch.device("cpu"))
     expected = sums(token_ids, lengths)

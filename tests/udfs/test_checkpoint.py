@@ -74,7 +74,7 @@ def test_a_loaded_model_multiplies_in_full_even_where_the_process_was_told_to_be
     torch.manual_seed(0)
     left, right = torch.randn(2, 512, 512)
     try:
-        # On a CPU with 16-bit instructions this rounds float32 to them.
+        # On a CPU with half-precision instructions this rounds float32 to half precision.
         torch.set_float32_matmul_precision("medium")
         load_model(resolve_checkpoint(str(folder)), torch.float32, "cpu")
         torch.testing.assert_close(left @ right, (left.double() @ right.double()).float(), rtol=1e-5, atol=1e-4)

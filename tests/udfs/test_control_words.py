@@ -11,8 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, processors
 
-from tests.udfs.test_tokenizer import as_the_file_says, read, text_ids
-from tests.udfs.tokenizers_of_all_kinds import KINDS, SPECIAL, TEXTS, added, byte_level, save, unigram, word_piece
+from tests.udfs.tokenizers_of_all_kinds import (
+    KINDS,
+    SPECIAL,
+    TEXTS,
+    added,
+    as_the_file_says,
+    byte_level,
+    read,
+    save,
+    text_ids,
+    unigram,
+    word_piece,
+)
 from udfs.tokenizer import warn_of_unspellable
 
 MARKERS = ["<think>", "</think>", "<tool_call>", "<|fim_prefix|>", "<｜tool▁sep｜>", "[INST]", "[/INST]"]
@@ -118,7 +129,7 @@ def test_words_around_a_control_word_keep_their_tokens(kind: str, folders: dict[
         assert token_ids[: len(before)] == before == after[: len(before)]
 
 
-def test_a_start_token_stays_though_a_text_may_not_name_it(tmp_path: Path) -> None:
+def test_a_prefix_token_stays_though_a_text_may_not_name_it(tmp_path: Path) -> None:
     tokenizer = unigram()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]

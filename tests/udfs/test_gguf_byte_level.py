@@ -14,7 +14,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from tests.udfs.gguf_files import AWKWARD, byte_level_metadata, tiny_llama, write_gguf
 from udfs.checkpoint import Checkpoint, load_tokenizer, resolve_checkpoint
 from udfs.gguf_byte_level import PRES, pre_tokenizer
-from udfs.windows import start_tokens
+from udfs.prefix_tokens import prefix_tokens
 
 TEXTS = [
     *AWKWARD,
@@ -134,7 +134,7 @@ def test_texts_start_as_the_file_or_its_pre_tokenizer_says(
     tokenizer = load_tokenizer(
         resolved(tmp_path, vocabulary, **{"tokenizer.ggml.bos_token_id": ids["<bos>"], **metadata})
     )
-    assert start_tokens(tokenizer) == [ids["<bos>"]] * start
+    assert prefix_tokens(tokenizer) == [ids["<bos>"]] * start
 
 
 def test_a_bos_token_that_is_wanted_but_not_named_is_an_error(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tests.udfs.gguf_files import (
 from udfs.checkpoint import load_tokenizer, resolve_checkpoint
 from udfs.gguf_file import Vocabulary
 from udfs.gguf_tokenizer import write_tokenizer
-from udfs.windows import start_tokens
+from udfs.prefix_tokens import prefix_tokens
 
 SPECIAL: Pieces = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL)]
 SPACE = "\u2581"
@@ -71,13 +71,13 @@ def test_awkward_texts_get_the_ids_of_sentencepiece(prefix: bool | None, pieces:
 @pytest.mark.parametrize(("metadata", "start"), [({}, [1]), ({"tokenizer.ggml.add_bos_token": False}, [])])
 def test_texts_start_as_the_file_says(metadata: dict[str, Any], start: list[int], tmp_path: Path) -> None:
     pieces = trained_pieces()
-    assert start_tokens(tokenizer_of(tmp_path, pieces, **metadata)) == start
+    assert prefix_tokens(tokenizer_of(tmp_path, pieces, **metadata)) == start
 
 
 def test_a_bos_token_that_is_not_the_first_is_taken_from_the_file(tmp_path: Path) -> None:
     pieces = [*trained_pieces(), ("<bos>", 0.0, CONTROL)]
     tokenizer = tokenizer_of(tmp_path, pieces, **{"tokenizer.ggml.bos_token_id": len(pieces) - 1})
-    assert start_tokens(tokenizer) == [len(pieces) - 1]
+    assert prefix_tokens(tokenizer) == [len(pieces) - 1]
 
 
 def test_offsets_point_into_the_text(tmp_path: Path) -> None:

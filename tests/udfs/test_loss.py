@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.udfs.models import ARCHITECTURES, tiny_model
+from tests.udfs.models import ARCHITECTURES, VOCAB_SIZE, tiny_model
 from udfs import loss
-from udfs.loss import VocabularyHead, next_token_losses, row_sums, target_positions
+from udfs.lm_head import LMHead
+from udfs.loss import next_token_losses, row_sums, target_positions
 
 
 def random_case(
@@ -32,11 +33,11 @@ def random_case(
     return hidden, input_ids, lengths, projection.to(dtype)
 
 
-def head_of(module: Any, vocab_size: int = 0) -> VocabularyHead:
-    """The vocabulary head of a model that is nothing but its output projection."""
+def head_of(module: Any, vocab_size: int = 0) -> LMHead:
+    """The LM head of a model that is nothing but its output projection."""
     text_config = SimpleNamespace(vocab_size=vocab_size)
     config = SimpleNamespace(get_text_config=lambda: text_config)
-    return VocabularyHead(SimpleNamespace(config=config, get_output_embeddings=lambda: module))
+    return LMHead(SimpleNamespace(config=config, get_output_embeddings=lambda: module))
 
 
 def loop_losses(hidden: Tensor, input_ids: Tensor, lengths: Tensor, projection: torch.nn.Linear) -> list[list[float]]:
@@ -102,14 +103,14 @@ class Doubled(torch.nn.Linear):
         return 2 * super().forward(states)
 
 
-@pytest.mark.parametrize("num_words", [1, 2, 7, 32, 33, 34])
+@pytest.mark.parametrize("num_entries", [1, 2, 7, 32, 33, 34])
 @pytest.mark.parametrize("num_rows", [1, 2, 7, 10_000])
-def test_pieces_change_nothing_wherever_they_end(num_rows: int, num_words: int, monkeypatch: Any) -> None:
+def test_slices_change_nothing_wherever_they_end(num_rows: int, num_entries: int, monkeypatch: Any) -> None:
     hidden, input_ids, lengths, projection = random_case(6, 15, 33)
     projection = torch.nn.Linear(16, 33).requires_grad_(False)
     expected = loop_losses(hidden, input_ids, lengths, projection)
-    monkeypatch.setitem(loss.NUM_WORDS, "cpu", num_words)
-    monkeypatch.setitem(loss.LOGITS_BYTES, "cpu", num_rows * 4 * num_words)
+    monkeypatch.setitem(loss.SLICE_ENTRIES, "cpu", num_entries)
+    monkeypatch.setitem(loss.LOGITS_BYTES, "cpu", num_rows * 4 * num_entries)
     found = next_token_losses(hidden, input_ids, lengths, head_of(projection))
     for row, losses in enumerate(expected):
         assert found[row, : len(losses)].tolist() == pytest.approx(losses, rel=1e-5)
@@ -118,7 +119,7 @@ def test_pieces_change_nothing_wherever_they_end(num_rows: int, num_words: int, 
 def test_a_projection_that_is_more_than_its_weight_is_called_whole(monkeypatch: Any) -> None:
     hidden, input_ids, lengths, _ = random_case(3, 9, 33)
     projection = Doubled(16, 33, bias=False).requires_grad_(False)
-    monkeypatch.setitem(loss.NUM_WORDS, "cpu", 5)
+    monkeypatch.setitem(loss.SLICE_ENTRIES, "cpu", 5)
     found = next_token_losses(hidden, input_ids, lengths, head_of(projection))
     for row, losses in enumerate(loop_losses(hidden, input_ids, lengths, projection)):
         assert found[row, : len(losses)].tolist() == pytest.approx(losses, rel=1e-5)
@@ -145,7 +146,7 @@ def test_full_logits_are_never_held() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_sixteen_bit_models_give_float32_losses_that_hardly_feel_how_their_logits_are_rounded(
+def test_half_precision_models_give_float32_losses_that_hardly_feel_how_their_logits_are_rounded(
     dtype: torch.dtype,
 ) -> None:
     """Losses or logits in bfloat16 move in steps of 0.4 %, as large as small scores."""
@@ -170,16 +171,16 @@ def test_logits_are_the_models_own_with_its_scaling(architecture: str) -> None:
     model = tiny_model(architecture)
     token_ids = torch.arange(20)[None]
     hidden = model.base_model(input_ids=token_ids, use_cache=False).last_hidden_state
-    assert torch.allclose(VocabularyHead(model)(hidden), model(token_ids).logits, atol=1e-5)
+    assert torch.allclose(LMHead(model)(hidden), model(token_ids).logits, atol=1e-5)
 
 
 def test_logits_are_capped_and_scaled_as_cohere_and_gemma_do(llama: Any) -> None:
     hidden = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
     plain = llama.lm_head(hidden)
     llama.config.logit_scale = 0.25
-    assert torch.allclose(VocabularyHead(llama)(hidden), plain * 0.25)
+    assert torch.allclose(LMHead(llama)(hidden), plain * 0.25)
     llama.config.final_logit_softcapping = 2.0
-    assert torch.allclose(VocabularyHead(llama)(hidden), 2 * torch.tanh(plain * 0.25 / 2))
+    assert torch.allclose(LMHead(llama)(hidden), 2 * torch.tanh(plain * 0.25 / 2))
 
 
 @given(st.lists(st.integers(2, 12), min_size=1, max_size=6), st.integers(1, 3))
@@ -221,3 +222,15 @@ def test_rows_of_one_token_have_no_loss() -> None:
     )
     assert found.shape == (2, 0)
     assert row_sums(found, torch.tensor([1, 1])).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+def test_the_losses_are_those_of_torchs_own_cross_entropy_on_all_logits(architecture: str) -> None:
+    model = tiny_model(architecture)
+    input_ids = torch.arange(24).view(2, 12) * 13 % VOCAB_SIZE
+    hidden = model.base_model(input_ids=torch.cat([input_ids, input_ids]), use_cache=False).last_hidden_state
+    lm_head = LMHead(model)
+    logits, targets = lm_head(hidden).float()[:, :-1], input_ids.repeat(2, 1)[:, 1:]
+    expected = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+    found = next_token_losses(hidden, input_ids, torch.tensor([12, 12]), lm_head)
+    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-6)

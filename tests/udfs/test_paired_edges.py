@@ -102,7 +102,7 @@ def test_a_token_beyond_the_vocabulary_fails_alone(llama: Any, tiny_tokenizer: A
     assert str(VOCAB_SIZE) in bad.error_message
 
 
-def test_a_start_token_beyond_the_vocabulary_is_refused_at_once(llama: Any) -> None:
+def test_a_prefix_token_beyond_the_vocabulary_is_refused_at_once(llama: Any) -> None:
     tokenizer = byte_level_tokenizer(bos=True)
     tokenizer.add_special_tokens({"bos_token": "<start>"})
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(

@@ -29,7 +29,7 @@ from udfs.plausible import (
 )
 from udfs.tokenizer import read_tokenizer
 
-REFUSED = r"{} tokens a byte \(must be below 0\.6\), and a loss of {} nats a token \(must be below {}, 60% of ln {}"
+REFUSED = r"{} tokens per byte \(must be below 0\.6\), and a loss of {} nats per token \(must be below {}, 60% of ln {}"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def smollm2(smollm2_checkpoint: Any) -> Any:
 
 
 def oracle(model: Any, tokenizer: Any, start: list[int], most: int) -> tuple[float, float]:
-    """(tokens a byte, nats a token) by plain loops in float64."""
+    """(tokens per byte, nats per token) by plain loops in float64."""
     num_tokens, losses = 0, []
     for text in TEXTS:
         token_ids = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -101,7 +101,7 @@ def test_a_real_model_whose_tokenizer_takes_a_token_a_letter_is_refused_with_bot
 def test_a_real_model_with_the_ids_of_another_is_refused_for_its_loss(smollm2: Any, smollm2_tokenizer: Any) -> None:
     found = plain_text_figures(smollm2, changed(smollm2_tokenizer, other_ids))
     assert found.tokens_per_byte == tokens_per_byte(smollm2_tokenizer)
-    with pytest.raises(ValueError, match=r"a loss of \d+\.\d{3} nats a token \(must be below 6\.482"):
+    with pytest.raises(ValueError, match=r"a loss of \d+\.\d{3} nats per token \(must be below 6\.482"):
         require_plausible(found, "SmolLM2", allow=False)
 
 
@@ -120,7 +120,7 @@ def test_the_figures_are_those_of_a_plain_loop_over_the_models_own_logits(
 
 
 @pytest.mark.parametrize("num_start", [1, 2])
-def test_a_text_is_read_after_the_start_tokens_whose_own_losses_do_not_count(num_start: int) -> None:
+def test_a_text_is_read_after_the_prefix_tokens_whose_own_losses_do_not_count(num_start: int) -> None:
     tokenizer = byte_level_tokenizer(bos=True)
     bos = tokenizer.convert_tokens_to_ids(BOS)
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
@@ -167,7 +167,7 @@ def test_a_tokenizer_that_takes_no_token_is_refused(tiny_tokenizer: Any) -> None
         require_plausible(PlainTextFigures(0.0, math.nan, VOCAB_SIZE), "tiny", allow=False)
 
 
-def test_a_loss_that_overflows_sixteen_bits_is_that_of_float32(tiny_tokenizer: Any) -> None:
+def test_a_loss_that_overflows_half_precision_is_that_of_float32(tiny_tokenizer: Any) -> None:
     config = LlamaConfig(vocab_size=VOCAB_SIZE, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
     model = LlamaForCausalLM(config).eval().requires_grad_(False)
     # Each is a float16 number; their product is none.
@@ -196,9 +196,9 @@ def test_the_limits_themselves_are_refused_and_what_is_below_them_passes(vocab_s
     require_plausible_tokens(below[0], "m", allow=False)
     for refused in [(0.6, below[1]), (below[0], max_loss), (0.6, max_loss), (math.nan, 1.0), (0.2, math.nan)]:
         figures = PlainTextFigures(*refused, vocab_size)
-        with pytest.raises(ValueError, match=re.escape(f"{refused[1]:.3f} nats a token")):
+        with pytest.raises(ValueError, match=re.escape(f"{refused[1]:.3f} nats per token")):
             require_plausible(figures, "m", allow=False)
         require_plausible(figures, "m", allow=True)
-    with pytest.raises(ValueError, match=r"model does: 0\.600 tokens a byte \(must be below 0\.6\)\. Its"):
+    with pytest.raises(ValueError, match=r"model does: 0\.600 tokens per byte \(must be below 0\.6\)\. Its"):
         require_plausible_tokens(0.6, "m", allow=False)
     require_plausible_tokens(0.6, "m", allow=True)

@@ -1,4 +1,4 @@
-"""Sixteen-bit models: what overflows in them is read again in float32, and they are the same bits afterwards."""
+"""Half-precision models: what overflows is read again in float32, and the weights are the same bits afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from tests.udfs.cases import SOME_HEADS, TEXTS, assert_same
 from tests.udfs.models import ARCHITECTURES, tiny_model
 from udfs.paired import PairedScorer
-from udfs.precision import add_in_float32, in_float32, is_emulated, resolve_dtype
+from udfs.precision import add_in_float32, is_emulated, resolve_dtype, weights_in_float32
 
 
 def overflowing_at_z(tokenizer: Any) -> Any:
@@ -29,7 +29,7 @@ def overflowing_at_z(tokenizer: Any) -> Any:
     return model.to(torch.float16)
 
 
-def test_a_window_that_overflows_in_16_bits_is_scored_in_float32_and_counted(tiny_tokenizer: Any) -> None:
+def test_a_window_that_overflows_in_half_precision_is_scored_in_float32_and_counted(tiny_tokenizer: Any) -> None:
     model = overflowing_at_z(tiny_tokenizer)
     before = copy.deepcopy(model.state_dict())
     texts = ["a horse", "a zebra, azure", "blue"]
@@ -63,7 +63,7 @@ def test_memory_that_float32_lacks_fails_its_windows_and_leaves_the_others_their
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_16_bit_model_keeps_what_its_layers_add_to_a_large_state(architecture: str) -> None:
+def test_a_half_precision_model_keeps_what_its_layers_add_to_a_large_state(architecture: str) -> None:
     model = tiny_model(architecture)
     # What the layers add is a hundredth of the state or less, which bfloat16 would round away.
     model.get_input_embeddings().weight.mul_(128)
@@ -84,7 +84,7 @@ def test_weights_are_the_same_bits_after_a_while_in_float32(dtype: torch.dtype) 
     before = copy.deepcopy(model.state_dict())
 
     def fail_inside() -> None:
-        with in_float32(model):
+        with weights_in_float32(model):
             assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
             raise RuntimeError("inside")
 
@@ -110,7 +110,7 @@ def test_weights_are_the_same_bits_where_memory_is_too_little_for_all_of_them_in
         return widen(tensor)
 
     monkeypatch.setattr(torch.Tensor, "float", widen_a_few)
-    with pytest.raises(torch.OutOfMemoryError), in_float32(model):
+    with pytest.raises(torch.OutOfMemoryError), weights_in_float32(model):
         pass
     assert num_widened == 6
     for name, value in model.state_dict().items():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
 from tests.udfs.cases import SOME_HEADS, TEXTS, WINDOW, assert_same
-from udfs import spark_udfs
+from udfs import architectures, spark_udfs
 from udfs.checkpoint import resolve_checkpoint
 from udfs.spark_udfs import ModelSpec, ScorerSpec, _load_scorer
 
@@ -50,3 +51,20 @@ def test_another_job_loads_its_own_model(spec: ScorerSpec) -> None:
     other = ScorerSpec(spec.model, (SOME_HEADS[0],), "zero", WINDOW)
     assert scorer_of(other).heads == [SOME_HEADS[0]]
     assert spark_udfs.num_loads == 2
+
+
+def test_a_worker_checks_the_architecture_once_before_its_first_score(
+    spec: ScorerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+    check = architectures.check_architecture
+
+    def counted(config: Any) -> None:
+        checked.append(config.model_type)
+        check(config)
+
+    for module in [module for name, module in sys.modules.items() if name.startswith("udfs.")]:
+        if hasattr(module, "check_architecture"):
+            monkeypatch.setattr(module, "check_architecture", counted)
+    assert scorer_of(spec).score(TEXTS[:1])[0].status == "scored"
+    assert checked == ["llama"]

@@ -13,10 +13,19 @@ from tokenizers import Tokenizer, normalizers, processors
 from transformers import AutoTokenizer
 
 from tests.udfs.conftest import byte_level_tokenizer
-from tests.udfs.tokenizers_of_all_kinds import KINDS, TEXTS, byte_fallback, byte_level, save
+from tests.udfs.tokenizers_of_all_kinds import (
+    KINDS,
+    TEXTS,
+    as_the_file_says,
+    byte_fallback,
+    byte_level,
+    read,
+    save,
+    text_ids,
+)
 from udfs.checkpoint import Checkpoint, load_tokenizer, resolve_checkpoint
-from udfs.tokenizer import read_tokenizer, warn_of_lost_text
-from udfs.windows import start_tokens
+from udfs.prefix_tokens import prefix_tokens
+from udfs.tokenizer import warn_of_lost_text
 
 CLASSES = [
     "LlamaTokenizer",
@@ -31,23 +40,6 @@ CLASSES = [
     "NoSuchTokenizer",
     None,
 ]
-
-
-def read(folder: str) -> Any:
-    return read_tokenizer("tiny", folder, None)
-
-
-def text_ids(tokenizer: Any, text: str) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    return ids
-
-
-def as_the_file_says(folder: str, *, special_as_text: bool = True) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = special_as_text
-    return tokenizer
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -95,7 +87,7 @@ def test_truncation_and_padding_are_off(tmp_path: Path) -> None:
     folder = save(tokenizer, tmp_path, add_bos_token=True, bos_token="<s>")
     text = TEXTS["plain"] * 20
     assert text_ids(read(folder), text) == as_the_file_says(folder).encode(text).ids
-    assert start_tokens(read(folder)) == [1]
+    assert prefix_tokens(read(folder)) == [1]
 
 
 def test_a_tokenizer_that_draws_its_merges_at_random_does_not_do_so_here(tmp_path: Path) -> None:
@@ -161,7 +153,7 @@ def test_a_text_starts_as_add_bos_token_says_and_without_it_as_the_post_processo
     folder = save(tokenizer, tmp_path, **settings)
     text = TEXTS["code"]
     found = read(folder)
-    assert start_tokens(found) == start
+    assert prefix_tokens(found) == start
     assert found(text)["input_ids"][: len(start)] == start
     assert text_ids(found, text) == as_the_file_says(folder).encode(text, add_special_tokens=False).ids
     # Where the post-processor trims offsets, it still does.
@@ -172,14 +164,14 @@ def test_a_text_starts_as_add_bos_token_says_and_without_it_as_the_post_processo
 def test_the_bos_may_be_named_in_the_older_file(tmp_path: Path) -> None:
     folder = save(byte_level(), tmp_path, add_bos_token=True)
     (tmp_path / "special_tokens_map.json").write_text('{"bos_token": "<s>"}')
-    assert start_tokens(read(folder)) == [1]
+    assert prefix_tokens(read(folder)) == [1]
 
 
 def test_a_bos_that_is_not_wanted_goes_even_where_nothing_names_it(tmp_path: Path) -> None:
     tokenizer = byte_level()
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    assert start_tokens(read(save(tokenizer, tmp_path / "without"))) == [1]
-    assert start_tokens(read(save(tokenizer, tmp_path / "unwanted", add_bos_token=False))) == []
+    assert prefix_tokens(read(save(tokenizer, tmp_path / "without"))) == [1]
+    assert prefix_tokens(read(save(tokenizer, tmp_path / "unwanted", add_bos_token=False))) == []
 
 
 def test_the_hash_does_not_depend_on_what_is_off(tmp_path: Path) -> None:
@@ -216,7 +208,7 @@ def test_a_bos_that_is_wanted_but_unknown_is_refused(bos: str | None, tmp_path: 
         read(folder)
 
 
-def test_the_hash_moves_with_the_start_token_that_add_bos_token_decides(tmp_path: Path) -> None:
+def test_the_hash_moves_with_the_bos_token_that_add_bos_token_decides(tmp_path: Path) -> None:
     fingerprints = {
         read(save(byte_level(), tmp_path / str(wanted), add_bos_token=wanted, bos_token="<s>")).fingerprint
         for wanted in (True, False, None)
@@ -228,7 +220,7 @@ def test_a_vocabulary_without_latin_letters_still_starts_with_its_bos(tmp_path: 
     content = json.loads(byte_level().to_str())
     content["model"] |= {"vocab": {"<unk>": 0, "<s>": 1, "</s>": 2, "1": 3, "0": 4}, "merges": []}
     folder = save(Tokenizer.from_str(json.dumps(content)), tmp_path, add_bos_token=True, bos_token="<s>")
-    assert start_tokens(read(folder)) == [1]
+    assert prefix_tokens(read(folder)) == [1]
 
 
 def test_a_bos_that_is_also_the_unknown_token_is_not_lost(tmp_path: Path) -> None:
@@ -238,7 +230,7 @@ def test_a_bos_that_is_also_the_unknown_token_is_not_lost(tmp_path: Path) -> Non
     content["added_tokens"] = content["added_tokens"][:1]
     tokenizer = Tokenizer.from_str(json.dumps(content))
     tokenizer.post_processor = processors.TemplateProcessing(single="<unk> $A", special_tokens=[("<unk>", 0)])
-    assert start_tokens(read(save(tokenizer, tmp_path))) == [0]
+    assert prefix_tokens(read(save(tokenizer, tmp_path))) == [0]
 
 
 BROKEN = {

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 
 from tests.udfs.conftest import BOS, CONTROL_WORD, byte_level_tokenizer
-from udfs.windows import Window, check_window, start_tokens, text_windows
+from udfs.prefix_tokens import prefix_tokens
+from udfs.windows import Window, check_window, text_windows
 
 TOKEN_IDS = st.lists(st.integers(10, 99), min_size=2, max_size=80)
 
@@ -27,7 +28,7 @@ def test_the_windows_together_are_the_whole_document(token_ids: list[int], start
 
 
 @given(TOKEN_IDS, st.integers(4, 20))
-def test_with_a_start_token_every_token_of_the_document_is_predicted(token_ids: list[int], window: int) -> None:
+def test_with_a_prefix_token_every_token_of_the_document_is_predicted(token_ids: list[int], window: int) -> None:
     assert sum(piece.num_predicted_tokens for piece in text_windows(0, token_ids, [1], window)) == len(token_ids)
 
 
@@ -44,9 +45,9 @@ def test_a_document_that_fits_is_one_window() -> None:
     assert text_windows(0, [10, 11, 12], [], 3) == [Window(0, [10, 11, 12])]
 
 
-def test_start_tokens_are_those_that_the_tokenizer_puts_before_a_text(tiny_tokenizer: Any, bos_tokenizer: Any) -> None:
-    assert start_tokens(tiny_tokenizer) == []
-    assert start_tokens(bos_tokenizer) == [bos_tokenizer.bos_token_id] == [1]
+def test_prefix_tokens_are_those_that_the_tokenizer_puts_before_a_text(tiny_tokenizer: Any, bos_tokenizer: Any) -> None:
+    assert prefix_tokens(tiny_tokenizer) == []
+    assert prefix_tokens(bos_tokenizer) == [bos_tokenizer.bos_token_id] == [1]
 
 
 def test_tokens_that_the_tokenizer_puts_after_a_text_are_no_part_of_a_window() -> None:
@@ -55,7 +56,7 @@ def test_tokens_that_the_tokenizer_puts_after_a_text_are_no_part_of_a_window() -
         single=f"{BOS} $A {CONTROL_WORD}", special_tokens=[(BOS, 1), (CONTROL_WORD, 0)]
     )
     assert tokenizer("a")["input_ids"][-1] == 0
-    assert start_tokens(tokenizer) == [1]
+    assert prefix_tokens(tokenizer) == [1]
 
 
 @pytest.mark.parametrize(("window", "start"), [(1, []), (0, []), (2, [1]), (3, [1, 2]), (-5, [])])
@@ -65,7 +66,7 @@ def test_a_window_without_room_for_two_tokens_of_text_is_refused(window: int, st
     check_window(len(start) + 2, start, vocab_size=10)
 
 
-def test_a_start_token_that_the_model_lacks_is_refused() -> None:
+def test_a_prefix_token_that_the_model_lacks_is_refused() -> None:
     check_window(16, [9], vocab_size=10)
     with pytest.raises(ValueError, match="token 10, beyond the model's vocabulary of 10"):
         check_window(16, [10], vocab_size=10)

@@ -9,6 +9,8 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from udfs.tokenizer import read_tokenizer
+
 LINES = [
     "The retrieval heads of a language model copy earlier text forward, word for word.",
     "  def mean(values):\n\treturn sum(values) / len(values)\n\n",
@@ -125,3 +127,23 @@ def save(tokenizer: Tokenizer, folder: Path, **settings: Any) -> str:
     if settings:
         (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return str(folder)
+
+
+def read(folder: str) -> Any:
+    """The tokenizer of the folder, as a model's own is read."""
+    return read_tokenizer("tiny", folder, None)
+
+
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """The ids of the text without special tokens."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
+
+
+def as_the_file_says(folder: str, *, special_as_text: bool = True) -> Tokenizer:
+    """The folder's tokenizer.json as the tokenizers library reads it: what read() is compared with."""
+    tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = special_as_text
+    return tokenizer

@@ -12,7 +12,8 @@ from tests.benchmarks.contenders.two_models import load_both, relative_rise
 from tests.benchmarks.workloads import Workload, load
 from udfs.attention import heads_by_layer, use_attention
 from udfs.batches import pad_right, token_budget_batches
-from udfs.loss import VocabularyHead, next_token_losses, row_sums
+from udfs.lm_head import LMHead
+from udfs.loss import next_token_losses, row_sums
 from udfs.windows import Window
 
 Score = Callable[[Sequence[str]], list[float]]
@@ -21,7 +22,7 @@ Score = Callable[[Sequence[str]], list[float]]
 def two_models_sliced_loss(workload: Workload, dtype: str | None = None) -> Score:
     """Two models, sorted, no attention mask, and the loss from slices of the vocabulary."""
     base, masked, tokenizer = load_both(workload, dtype)
-    heads = [(model, VocabularyHead(model)) for model in (base, masked)]
+    heads = [(model, LMHead(model)) for model in (base, masked)]
 
     def sums(ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         hidden = [model.base_model(input_ids=ids, use_cache=False).last_hidden_state for model, _ in heads]
@@ -34,7 +35,7 @@ def two_models_sliced_loss(workload: Workload, dtype: str | None = None) -> Scor
 def paired_without_sharing(workload: Workload, dtype: str | None = None) -> Score:
     """One model, rows stacked [base; masked] from the first layer on."""
     model, tokenizer = load(workload, dtype)
-    head, masked = VocabularyHead(model), heads_by_layer(workload.heads)
+    head, masked = LMHead(model), heads_by_layer(workload.heads)
 
     def attend(module: Any, query: Any, key: Any, value: Any, mask: Any, **kwargs: Any) -> Any:
         if module.layer_idx in masked:

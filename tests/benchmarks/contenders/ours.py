@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.benchmarks.workloads import WINDOW, Workload, load
 from udfs import paired as scoring
+from udfs import token_budget
 from udfs.batches import num_tokens, token_budget_batches
 from udfs.document_score import DocumentScore
 from udfs.memory import keep_freed_memory
@@ -44,7 +45,7 @@ def paired(
             num_read += num_tokens(batch, packed=packed)
             yield batch
 
-    scoring.token_budget_batches = batches
+    token_budget.token_budget_batches = batches
 
     def score(texts: Sequence[str]) -> list[float]:
         nonlocal num_read

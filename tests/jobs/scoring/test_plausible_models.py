@@ -29,7 +29,7 @@ from udfs.plausible import plain_text_figures
 Score = Callable[..., dict[str, Any]]
 # Of the tiny model: 60 % of ln 320.
 BOTH_FIGURES = (
-    r"0\.\d{3} tokens a byte \(must be below 0\.6\), and a loss of \d+\.\d{3} nats a token "
+    r"0\.\d{3} tokens per byte \(must be below 0\.6\), and a loss of \d+\.\d{3} nats per token "
     r"\(must be below 3\.461, 60% of ln 320.*--allow-implausible-model"
 )
 
@@ -149,7 +149,7 @@ def test_a_real_model_with_a_token_a_letter_is_one_line_and_exit_status_2(
     said = [line for line in capsys.readouterr().err.splitlines() if "error" in line.lower()]
     (line,) = said
     assert line.startswith(f"attention-influence score: error: model '{letters_model}' does not read plain English")
-    assert "1.000 tokens a byte (must be below 0.6), and a loss of " in line
+    assert "1.000 tokens per byte (must be below 0.6), and a loss of " in line
     assert line.endswith("add --allow-implausible-model")
     assert all_scores(spark, namespace) == []
 
@@ -182,7 +182,7 @@ def test_an_estimate_asks_the_model_that_it_times_and_else_the_tokenizer_alone(
     content = json.loads((letters / "tokenizer.json").read_text())
     content["model"]["merges"] = []
     (letters / "tokenizer.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"model does: 1\.000 tokens a byte \(must be below 0\.6\)\. Its tokenizer"):
+    with pytest.raises(ValueError, match=r"model does: 1\.000 tokens per byte \(must be below 0\.6\)\. Its tokenizer"):
         estimate(EstimateSettings(**elsewhere, model=str(letters)), spark)
     allowed = EstimateSettings(**elsewhere, model=str(letters), allow_implausible_model=True)
     assert estimate(allowed, spark)["num_documents"] == 2

@@ -1,10 +1,10 @@
-"""Whether a model's texts start with its BOS token: the one thing that tokenizer.json does not decide alone.
+"""The prefix tokens that a tokenizer puts before each text, such as BOS: tokenizer.json alone does not decide them.
 
-The post-processor of tokenizer.json says which tokens stand before a text. But transformers 4, under which most models
-were trained and published, replaced it in its Llama-class tokenizers by what add_bos_token says in
-tokenizer_config.json, and many models rely on that: DeepSeek's say true while their post-processor adds nothing.
-transformers 5 passes over the setting where there is a tokenizer.json, which reads such a model's texts without the
-BOS that it was trained with. So an explicit true or false is followed, and without one, the post-processor alone.
+The post-processor of tokenizer.json says which tokens stand before a text. But transformers 4, with which most models
+were trained and published, let add_bos_token in tokenizer_config.json override it for Llama-class tokenizers. Many
+models rely on that: DeepSeek's say true, although their post-processor adds nothing. transformers 5 ignores the setting
+where there is a tokenizer.json, and so reads such a model's texts without the BOS that it was trained with. Here an
+explicit true or false is followed; without one, the post-processor decides.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from tokenizers import Tokenizer
 
 from udfs.loading import unloadable
 
-# A vocabulary may lack the first.
+# Several, because a vocabulary may lack some of them.
 SAMPLES = ("a", "A", "0", ".", "的", "ا", "а", "अ", "\n")
 ADDS_TOKENS = {"TemplateProcessing", "BertProcessing", "RobertaProcessing"}
 EMPTY = json.dumps({"model": {"type": "BPE", "vocab": {}, "merges": []}})
 
 
-def with_start_token(name: str, tokenizer: Tokenizer, wanted: Any, bos: str | None) -> None:
-    """Make the tokenizer put BOS before a text where wanted is True, and not where it is False; None leaves it.
+def with_bos_token(name: str, tokenizer: Tokenizer, wanted: Any, bos: str | None) -> None:
+    """Make the tokenizer put BOS before each text where wanted is True, or not where it is False, in place.
 
-    Raises ValueError where a BOS is wanted, and bos is no token of the tokenizer.
+    Any other value of wanted, such as None, changes nothing. Raises ValueError where a BOS is wanted, but bos is no
+    token of the tokenizer.
     """
     if not isinstance(wanted, bool):
         return
@@ -34,36 +35,41 @@ def with_start_token(name: str, tokenizer: Tokenizer, wanted: Any, bos: str | No
     truncation, padding = tokenizer.truncation, tokenizer.padding
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    start = start_of(tokenizer.encode)
+    prefix = prefix_of(tokenizer.encode)
     if truncation:
         tokenizer.enable_truncation(**truncation)
     if padding:
         tokenizer.enable_padding(**padding)
-    if wanted and number is None and not start:
+    if wanted and number is None and not prefix:
         raise unloadable(
             name,
             f"its tokenizer_config.json says add_bos_token, but its bos_token {bos!r} is no token of its "
             "tokenizer.json; set bos_token there, or add_bos_token to false.",
         )
-    if number is None and not wanted and len(start) == 1:
-        # Its settings do not name the token that they do not want.
-        number = start[0]
-    if number is None or wanted == (number in start):
+    if number is None and not wanted and len(prefix) == 1:
+        # The settings do not name the BOS token that they do not want.
+        number = prefix[0]
+    if number is None or wanted == (number in prefix):
         return
     content = json.loads(tokenizer.to_str())
     steps = content["post_processor"].get("processors", [content["post_processor"]])
     if wanted:
-        steps = [step for step in steps if step["type"] not in ADDS_TOKENS] + [_before_a_text(str(bos), number)]
+        steps = [step for step in steps if step["type"] not in ADDS_TOKENS] + [_bos_before_text(str(bos), number)]
     else:
         steps = [_without(step, number) for step in steps]
     processor = {"type": "Sequence", "processors": steps} if len(steps) > 1 else steps[0]
     tokenizer.post_processor = _processor(processor)
 
 
-def start_of(encode: Callable[..., Any]) -> list[int]:
-    """The special tokens that encode, a tokenizer's, puts before a text, such as a BOS; often none.
+def prefix_tokens(tokenizer: Any) -> list[int]:
+    """The ids of the special tokens that the tokenizer puts before a text, such as BOS; often none."""
+    return prefix_of(lambda text, **options: tokenizer(text, verbose=False, **options).encodings[0])
 
-    Raises ValueError where it changes the text's own tokens when it adds special ones, or knows no letter at all.
+
+def prefix_of(encode: Callable[..., Any]) -> list[int]:
+    """The ids of the special tokens that a tokenizer's encode method puts before a text.
+
+    Raises ValueError where the text's own tokens change when special ones are added, or where no sample has a token.
     """
     for text in SAMPLES:
         plain, full = encode(text, add_special_tokens=False).ids, encode(text)
@@ -75,7 +81,7 @@ def start_of(encode: Callable[..., Any]) -> list[int]:
     raise ValueError("the tokenizer has no token for any of the usual letters, digits or signs; it cannot be used")
 
 
-def _before_a_text(bos: str, number: int) -> dict[str, Any]:
+def _bos_before_text(bos: str, number: int) -> dict[str, Any]:
     start, text = {"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
     return {
         "type": "TemplateProcessing",
@@ -86,7 +92,7 @@ def _before_a_text(bos: str, number: int) -> dict[str, Any]:
 
 
 def _without(step: dict[str, Any], number: int) -> dict[str, Any]:
-    """The step of a post-processor, without the token of this number."""
+    """The post-processor's step without the token of this id."""
     if step["type"] == "TemplateProcessing":
         gone = {word for word, token in step["special_tokens"].items() if token["ids"] == [number]}
         kept = {
