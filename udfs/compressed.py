@@ -2,8 +2,8 @@
 
 Measured with Spark 4.1, which reads these without an error: a zstd file that is cut inside a frame other than the first
 before that frame gave any text; a bzip2 file that is cut in a later stream's header; and an empty zstd, bzip2 or gzip
-file. All other cuts of gzip files are errors. why_broken decompresses nothing: zstd states the length of each block, and
-bzip2 ends with a mark.
+file. All other cuts of gzip files are errors. why_broken decompresses nothing: zstd states the length of each block,
+and bzip2 ends with a mark.
 """
 
 from __future__ import annotations
