@@ -60,5 +60,5 @@ def scored(
 
 
 def failed(error_class: str, message: str) -> DocumentScore:
-    """The result for a document that could not be scored; the message is cut, lest it hold all of the text."""
+    """The result for a document that could not be scored; the message is cut, as it may quote the text."""
     return DocumentScore("failed", error_class=error_class, error_message=message[:300])

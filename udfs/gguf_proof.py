@@ -96,7 +96,7 @@ def proof_logits(model: Any) -> torch.Tensor:
 
 
 def check_same_logits(expected: torch.Tensor, found: torch.Tensor) -> None:
-    """Raise ValueError unless both logits (1, T, V), expected from GGUF and found in the saved model, are the same."""
+    """Raise ValueError unless the logits (1, T, V) of the saved model agree with those of the model read from GGUF."""
     scale = max(1.0, float(expected.abs().max()))
     if not torch.isfinite(expected).all() or float((expected - found).abs().max()) > 1e-4 * scale:
         raise ValueError("its converted weights predict other tokens than the file's, or no numbers at all.")

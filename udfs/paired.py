@@ -120,11 +120,11 @@ class PairedScorer:
 
     def _compile(self) -> None:
         """Compile the layers; raises ValueError where this machine cannot, or where the losses change."""
-        few_tokens = few_windows(3, self.window, self.lm_head.vocab_size)
-        before = self._sums(few_tokens, packed=self.packed)
+        few = few_windows(3, self.window, self.lm_head.vocab_size)
+        before = self._sums(few, packed=self.packed)
         compile_layers(self.model)
         try:
-            after = self._sums(few_tokens, packed=self.packed)
+            after = self._sums(few, packed=self.packed)
         except torch._dynamo.exc.TorchDynamoException as error:
             raise ValueError(f"the model cannot be compiled here ({str(error)[:200]}); leave --compile out") from error
         check_compiled(before, after, TOLERANCES[self.dtype])
@@ -170,7 +170,7 @@ class PairedScorer:
         return losses
 
     def _sums_in_float32(self, windows: Sequence[Window]) -> list[tuple[float, float] | None]:
-        """Both sums of each window, with the weights in float32; None where it does not fit in memory so."""
+        """Both sums of each window, with the weights in float32; None for a window that does not fit in memory then."""
         try:
             with weights_in_float32(self.model):
                 # The budget that is left says nothing about half precision, so it is dropped.

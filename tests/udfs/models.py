@@ -71,7 +71,7 @@ QUERY_AND_KEY = ("q_proj", "k_proj", "qkv_proj", "query_key_value", "c_attn")
 
 
 def gemma3_with_its_real_vocabulary() -> Any:
-    """A Gemma-3 of one tiny layer under its real number of words."""
+    """A Gemma-3 of one tiny layer with its real number of vocabulary entries."""
     config = _gemma3(vocab_size=262_144, hidden_size=16, num_hidden_layers=1, layer_types=["full_attention"])
     return with_random_weights(transformers.AutoModelForCausalLM.from_config(config), seed=0)
 

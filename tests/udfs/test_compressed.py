@@ -36,7 +36,7 @@ def streamed() -> bytes:
 
 
 def seekable(listed: int | None = None) -> bytes:
-    """Frames behind which a table says where each begins."""
+    """Frames, and after them a table that says where each begins."""
     parts = frames()
     table = b"".join(struct.pack("<II", len(part), len(piece)) for part, piece in zip(parts, PIECES, strict=True))
     table += struct.pack("<IBI", len(parts) if listed is None else listed, 0, 0x8F92EAB1)
@@ -51,7 +51,7 @@ WHOLE: dict[str, Callable[[], bytes]] = {
     "skippable frames": lambda: SKIPPABLE + b"".join(frame + SKIPPABLE for frame in frames()),
     "streamed": streamed,
     "seekable": seekable,
-    "seekable ones behind one another": lambda: seekable() + seekable(),
+    "several seekable ones concatenated": lambda: seekable() + seekable(),
     "an empty frame": lambda: zstandard.ZstdCompressor().compress(b""),
 }
 

@@ -94,7 +94,7 @@ def test_a_dropout_that_stayed_on_is_refused() -> None:
         verify_exact(model, HEADS, "uniform")
 
 
-def test_a_model_whose_decoder_cannot_be_told_from_its_head_is_refused() -> None:
+def test_a_model_whose_decoder_cannot_be_distinguished_from_its_lm_head_is_refused() -> None:
     shape = {**SHAPE, "num_key_value_heads": 2, "head_dim": 8, "intermediate_size_mlp": 32, "num_local_experts": 2}
     model = transformers.Llama4ForCausalLM(transformers.Llama4TextConfig(**shape, bos_token_id=None, eos_token_id=None))
     with pytest.raises(ValueError, match="'llama4_text' is refused: the paired pass fails in it"):

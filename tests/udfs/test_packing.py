@@ -1,4 +1,4 @@
-"""Windows behind one another in one row: each has the losses that it has alone, or rows are padded instead."""
+"""Packed windows: each has the losses that it has alone, or rows are padded instead."""
 
 from __future__ import annotations
 

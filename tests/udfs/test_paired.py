@@ -47,7 +47,7 @@ def test_any_set_of_heads_gives_the_oracles_losses(
     assert_as_expected(found, oracle, TEXTS)
 
 
-def test_gemma_3_with_its_262144_words_gives_the_oracles_losses(bos_tokenizer: Any) -> None:
+def test_gemma_3_with_its_262144_vocabulary_entries_gives_the_oracles_losses(bos_tokenizer: Any) -> None:
     model, heads, texts = gemma3_with_its_real_vocabulary(), [(0, 1), (0, 2)], TEXTS[:1]
     oracle = Oracle(model, bos_tokenizer, heads, "uniform", 32, [bos_tokenizer.bos_token_id])
     assert_as_expected(PairedScorer(model, bos_tokenizer, heads, "uniform", 32).score(texts), oracle, texts)

@@ -54,7 +54,7 @@ def tiny_model(name: str, attention: str = "sdpa") -> Any:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_16_bit_model_reads_a_probe_too(name: str) -> None:
+def test_a_half_precision_model_reads_a_probe_too(name: str) -> None:
     model = tiny_model(name)
     in_full = torch.tensor(copy_scores(model, PROBE).retrieval_scores)
     found = torch.tensor(copy_scores(model.to(torch.bfloat16), PROBE).retrieval_scores)
