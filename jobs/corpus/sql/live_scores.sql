@@ -1,5 +1,5 @@
 -- The scores of texts that documents have now, under the domains that they have now. Other scores are history.
--- A score stays unless its run says that it read the corpus: nothing here says what other tables hold by now.
+-- A score of another text stays, too, unless its run read the corpus: nothing says what other tables hold by now.
 -- corpus_name: the corpus as runs of earlier versions named it.
 with scores as (select * from {scores}),
 live_texts as (select * from {live_texts}),
