@@ -1,4 +1,4 @@
-"""One Spark session for the whole test process: starting a JVM a test would take most of the time."""
+"""One Spark session for the whole test process: starting a JVM per test would take most of the time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
+# Speed is never asserted: a test that others slow down does not fail.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 # assertDataFrameEqual brings in Spark's pandas, which warns unless it knows how to read time zones.
 os.environ.setdefault("PYARROW_IGNORE_TIMEZONE", "1")
 
