@@ -45,8 +45,10 @@ class DemoSettings(StageSettings):
     """Run ingest, probes, detect-heads, score and rank on this machine's own texts, and show what came out."""
 
     namespace: str = Field("./demo_data", description="folder for the demo's tables")
-    model: str | None = Field(None, description="by default SmolLM2-135M-Instruct, which make setup installs")
-    allow_implausible_model: bool = Field(False, description="with --model: take one that does not know plain text")
+    model: str | None = Field(
+        None, description="model to use; by default SmolLM2-135M-Instruct, which make setup installs"
+    )
+    allow_implausible_model: bool = Field(False, description="with --model: accept one that reads plain text poorly")
     per_domain: int = Field(30, ge=24, description="documents of each of the five domains")
 
 

@@ -52,12 +52,12 @@ class DedupSettings(DocumentSettings):
         "that many first ones by doc_id, which still joins copies of one text but may miss other pairs",
     )
     max_pairs: int = Field(
-        100_000_000, ge=1, description="stop, before comparing, where buckets ask for more comparisons than this"
+        100_000_000, ge=1, description="stop before comparing if the buckets need more comparisons than this"
     )
     exact_only: bool = Field(
         False, description="find only documents with exactly the same text, in a fraction of the time"
     )
-    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+    json_output: bool = Field(False, alias="json", description="print the result as one JSON object")
 
     @model_validator(mode="after")
     def _few_hashes(self) -> DedupSettings:

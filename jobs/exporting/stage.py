@@ -32,7 +32,7 @@ class ExportSettings(DocumentSettings):
 
     out: str = Field(
         description="folder or URI to write to: a new one, an empty one, or an interrupted export's; or "
-        "hf://datasets/OWNER/NAME, a dataset of a hub, made private where there is none"
+        "hf://datasets/OWNER/NAME, a hub's dataset, created as private if it does not exist"
     )
     staging: str | None = Field(
         None,
@@ -40,12 +40,12 @@ class ExportSettings(DocumentSettings):
         description="folder, on this machine and visible to Spark, in which an export to a hub is made before it is "
         "uploaded; it is kept. By default, a temporary one",
     )
-    overwrite: bool = Field(False, description="replace the export that the dataset of a hub holds")
-    mixture_id: str | None = Field(None, description="which mix to write; needed where there are several")
+    overwrite: bool = Field(False, description="replace the export in the hub's dataset")
+    mixture_id: str | None = Field(None, description="which mix to write; needed if there are several")
     format: Literal["parquet", "jsonl"] = Field("parquet", description="Parquet or lines of JSON, both with zstd")
     shard_bytes: int = Field(256_000_000, ge=1, description="about how many bytes of text per shard, uncompressed")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the shuffled order")
-    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+    json_output: bool = Field(False, alias="json", description="print the result as one JSON object")
 
     @model_validator(mode="after")
     def _of_a_hub(self) -> ExportSettings:

@@ -35,24 +35,24 @@ class DetectHeadsSettings(StageSettings):
 
     model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
     top_fraction: float = Field(0.05, gt=0, le=1, description="share of all heads to mask (the paper's 0.05)")
-    heads_file: str | None = Field(None, description="also write the heads to this file, one layer,head line per head")
+    heads_file: str | None = Field(None, description="also write the heads to this file, one layer,head per line")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="number format; half precision moves about one argmax in 140"
     )
-    limit: int | None = Field(None, ge=1, description="use only this many probes")
+    limit: int | None = Field(None, ge=1, description="use at most this many probes")
     tasks: int | None = Field(
         None,
         ge=1,
         description="Spark tasks; by default, on one machine, one per core as memory allows, or one if it has a GPU",
     )
-    trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
+    trust_remote_code: bool = Field(False, description="run Python code from the model's repository")
     allow_implausible_model: bool = Field(
         False,
-        description="accept a model that does not know plain English and code: letters or bytes as tokens, another "
+        description="accept a model that reads plain English and code poorly: letters or bytes as tokens, another "
         "language, random weights",
     )
-    json_output: bool = Field(False, alias="json", description="print the result as JSON")
-    dry_run: bool = Field(False, description="say what would be done, and stop")
+    json_output: bool = Field(False, alias="json", description="print the result as one JSON object")
+    dry_run: bool = Field(False, description="check everything, say what would be done, and write nothing")
 
 
 def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:

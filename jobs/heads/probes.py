@@ -30,12 +30,12 @@ class ProbesSettings(StageSettings):
 
     model: str = Field(description="hub id with optional @revision, a model folder, or a .gguf file")
     num_probes: int = Field(800, ge=1, description="how many probes (the paper's 800)")
-    probe_tokens: int = Field(4096, ge=1, description="most tokens of a probe, its answer included")
+    probe_tokens: int = Field(4096, ge=1, description="longest probe in tokens, including its answer")
     seed: int = Field(0, ge=-(2**63), lt=2**63, description="seed of the keys, the sentences and their order")
     jsonl: str | None = Field(None, description="also write the probes to this file, one JSON object per line")
-    trust_remote_code: bool = Field(False, description="run the code that the model's repository brings")
-    json_output: bool = Field(False, alias="json", description="print the result as JSON")
-    dry_run: bool = Field(False, description="check everything, say what would be done, and stop")
+    trust_remote_code: bool = Field(False, description="run Python code from the model's repository")
+    json_output: bool = Field(False, alias="json", description="print the result as one JSON object")
+    dry_run: bool = Field(False, description="check everything, say what would be done, and write nothing")
 
 
 def run(settings: ProbesSettings, spark: SparkSession) -> dict[str, Any]:

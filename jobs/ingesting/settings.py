@@ -48,7 +48,7 @@ class IngestSettings(StageSettings):
         "dataset, the first in its own order, which reads no file after them",
     )
     dry_run: bool = Field(False, description="read and check everything, write nothing")
-    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+    json_output: bool = Field(False, alias="json", description="print the result as one JSON object")
 
     @model_validator(mode="after")
     def _one_domain(self) -> IngestSettings:

@@ -16,7 +16,7 @@ class MixSettings(DocumentSettings):
     Documents are drawn by a hash of the seed and their ids, so that the same settings give the same mix.
     """
 
-    selection_id: str | None = Field(None, description="which selection to mix; needed where there are several")
+    selection_id: str | None = Field(None, description="which selection to mix; needed if there are several")
     selected_share: float = Field(
         0.7, ge=0, le=1, description="share of the mix's tokens that comes from the selection"
     )
@@ -44,7 +44,7 @@ class MixSettings(DocumentSettings):
         "proportion to their tokens; may be repeated",
     )
     seed: int = Field(0, ge=-(2**63), lt=2**63, description="seed of the hash that draws documents")
-    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+    json_output: bool = Field(False, alias="json", description="print the result as one JSON object")
 
     @model_validator(mode="after")
     def _check(self) -> MixSettings:

@@ -20,13 +20,13 @@ class RankSettings(DocumentSettings):
     Scores of different domains, and of different scorers, do not compare. Ranking again replaces that scorer's rows.
     """
 
-    scorer_id: str | None = Field(None, description="which scorer's scores to rank; needed where there are several")
+    scorer_id: str | None = Field(None, description="which scorer's scores to rank; needed if there are several")
     method: Method = Field(
         "auto",
         description="window: one task sorts a domain; bins: many tasks do, for domains of millions; both give the same "
         "ranks. auto chooses by the largest domain",
     )
-    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+    json_output: bool = Field(False, alias="json", description="print the result as one JSON object")
 
 
 def run(settings: RankSettings, spark: SparkSession) -> None:

@@ -31,9 +31,11 @@ class EstimateSettings(ScorerSettings):
 
     num_sampled: int = Field(200, ge=10, description="documents to tokenise; more give a closer estimate")
     devices: int = Field(1, ge=1, description="how many devices will score at the same time")
-    price_per_hour: float | None = Field(None, ge=0, description="of one device, in whatever currency")
-    probe_seconds: float = Field(20.0, gt=0, description="how long the timing run on this machine takes, about")
-    device_tflops: float | None = Field(None, gt=0, description="dense peak of a device that is not here, such as 989")
+    price_per_hour: float | None = Field(None, ge=0, description="price of one device, in any currency")
+    probe_seconds: float = Field(20.0, gt=0, description="about how many seconds the timing run on this machine takes")
+    device_tflops: float | None = Field(
+        None, gt=0, description="dense peak TFLOP/s of a device that is not here, such as 989"
+    )
     mfu: float | None = Field(None, gt=0, le=1, description="share of that peak that scoring reaches")
 
     @model_validator(mode="after")

@@ -36,12 +36,10 @@ SILENT_SECONDS = 15 * 60
 class StatusSettings(StageSettings):
     """Show the scoring runs of the namespace, the newest first, while they run and afterwards."""
 
-    run_id: str | None = Field(None, description="one run, with the classes of its failures")
+    run_id: str | None = Field(None, description="show only this run, with its classes of failure")
     limit: int = Field(10, ge=1, description="how many runs to show")
-    watch: bool = Field(
-        False, description="show them again and again until none is running, or has written for 15 minutes"
-    )
-    interval: float = Field(10.0, gt=0, description="with --watch: seconds before they are shown again")
+    watch: bool = Field(False, description="refresh until no run is running, or none has written for 15 minutes")
+    interval: float = Field(10.0, gt=0, description="with --watch: seconds between refreshes")
     json_output: bool = Field(False, alias="json", description="print one JSON object per run, one per line")
 
 

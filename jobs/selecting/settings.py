@@ -19,7 +19,7 @@ class SelectSettings(DocumentSettings):
     doc_id, and never more than the rule allows. The same settings and tables give the same selection.
     """
 
-    scorer_id: str | None = Field(None, description="whose scores to select by; needed where there are several scorers")
+    scorer_id: str | None = Field(None, description="whose scores to select by; needed if there are several scorers")
     fraction: float | None = Field(None, gt=0, le=1, description="share of each domain's documents")
     token_fraction: float | None = Field(None, gt=0, le=1, description="share of each domain's tokens")
     tokens: FiniteFloat | None = Field(
@@ -45,10 +45,10 @@ class SelectSettings(DocumentSettings):
         description="order by a weighted mean of percentiles in the domain, such as influence=0.7,quality=0.3",
     )
     missing: Literal["keep", "drop", "fail"] = Field(
-        "fail", description="what to do with documents that are not in a joined table"
+        "fail", description="what to do with scored documents that a joined table lacks"
     )
     dry_run: bool = Field(False, description="print what would be selected, and write nothing")
-    json_output: bool = Field(False, alias="json", description="print one JSON object for programs")
+    json_output: bool = Field(False, alias="json", description="print the result as one JSON object")
 
     @model_validator(mode="after")
     def _check(self) -> SelectSettings:

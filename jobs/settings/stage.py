@@ -60,7 +60,8 @@ class StageSettings(BaseSettings):
         description="where the tables live: a schema (catalog.schema or schema), or a folder or URI (with a /)",
     )
     config: str | None = Field(
-        None, description="YAML file: keys are flags with _ for -, for all stages or under a stage's name"
+        None,
+        description="YAML file of settings: flags as keys, with _ for -, for all stages or under a stage's name",
     )
 
     @field_validator("*", mode="before")
