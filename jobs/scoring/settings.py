@@ -19,7 +19,7 @@ class ScoreSettings(ScorerSettings):
 
     mode: Literal["stream", "reconcile"] = Field(
         "stream",
-        description="stream: score what was added since the last run; reconcile: compare the whole table with the scores",
+        description="stream: score what was added since the last run; reconcile: compare the whole table with scores",
     )
     checkpoint: str | None = Field(
         None, description="folder that records what streams have read; by default in the namespace"
