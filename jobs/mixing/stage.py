@@ -25,9 +25,9 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.corpus.domains import known_domains, require_known_domains
     from jobs.mixing.parts import choose_selection, draw, read_parts, summary
     from jobs.ranking.bins import cut_into_bins
-    from jobs.ranking.ranks import enough_tasks
     from jobs.spark.caching import persisted
     from jobs.spark.namespace import Namespace
+    from jobs.spark.tasks import enough_tasks
     from schemas import mixture, mixture_runs, scores
 
     namespace = Namespace.parse(settings.namespace)

@@ -34,10 +34,11 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
     from pyspark.sql import functions as F
 
     from jobs.corpus.scored import choose_scorer, current_scores, no_live_score, require_scored, scored_documents
-    from jobs.ranking.ranks import choose_method, enough_tasks, ranked
+    from jobs.ranking.ranks import choose_method, ranked
     from jobs.spark.caching import persisted
     from jobs.spark.namespace import Namespace
     from jobs.spark.statements import run_statement
+    from jobs.spark.tasks import enough_tasks
     from schemas import rankings, scores
 
     namespace = Namespace.parse(settings.namespace)

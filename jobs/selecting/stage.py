@@ -20,10 +20,10 @@ def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
     """Write the selection and what it took of each domain, print that, and return it."""
     from jobs.corpus.domains import known_domains, require_known_domains
     from jobs.corpus.scored import choose_scorer, no_live_score, require_scored
-    from jobs.ranking.ranks import enough_tasks
     from jobs.selecting.candidates import find_candidates
     from jobs.selecting.joined_tables import open_tables
     from jobs.spark.namespace import Namespace
+    from jobs.spark.tasks import enough_tasks
     from schemas import scores, selection_runs, selections
 
     namespace = Namespace.parse(settings.namespace)

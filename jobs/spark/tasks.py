@@ -1,8 +1,10 @@
-"""How many tasks run the model at a time, and with how many threads each."""
+"""How many tasks run the model at a time, with how many threads each, and how many shuffle a table's rows."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from udfs.machine import memory_bytes, num_cores
@@ -19,6 +21,13 @@ SHUFFLE_PARTITIONS = 200
 WORKER_BYTES, WORKER_TOKENS = 2 * 2**30, 4096
 # Smallest share of the cores that must have a thread: tasks of one thread each gain a sixth, and idle cores lose it.
 BUSY_CORES = 5 / 6
+# About how many rows a task should get from a shuffle.
+ROWS_PER_TASK = 250_000
+# The size of that many of the narrowest rows, a short id and a few equal numbers, in a shuffle.
+BYTES_PER_TASK = "3m"
+JOINED_BYTES = "spark.sql.adaptive.advisoryPartitionSizeInBytes"
+# The second, where it is set, overrides the first.
+PARTITIONS = ("spark.sql.shuffle.partitions", "spark.sql.adaptive.coalescePartitions.initialPartitionNum")
 
 
 def num_tasks(spark: SparkSession, asked: int | None, checkpoint: Checkpoint, pass_tokens: int) -> int:
@@ -79,6 +88,38 @@ def num_devices(spark: SparkSession, tasks: int) -> int:
     gpus = spark.conf.get("spark.executor.resource.gpu.amount", "") or ""
     slots = int(gpus) if gpus else number("spark.executor.cores") // number("spark.task.cpus")
     return min(tasks, max(1, number("spark.executor.instances") * slots))
+
+
+@contextmanager
+def enough_tasks(spark: SparkSession, num_rows: int) -> Iterator[None]:
+    """Shuffles inside the block have enough tasks for num_rows rows, where the session has fewer: a laptop's has two.
+
+    Spark then merges only small tasks into one: rows are narrow, and in the usual 64 MiB a task would get millions.
+    """
+    from pyspark.errors import PySparkException
+
+    wanted = num_rows // ROWS_PER_TASK
+    settings = {JOINED_BYTES: BYTES_PER_TASK} if wanted > 1 else {}
+    first, second = PARTITIONS
+    for key, number in ((first, spark.conf.get(first)), (second, spark.conf.get(second, None))):
+        # It may be unset, or what some platforms write: auto.
+        if (number or "").isdigit() and int(number or 0) < wanted:
+            settings[key] = str(wanted)
+    before = {}
+    try:
+        for key, value in settings.items():
+            # A platform may not let them be set.
+            with suppress(PySparkException):
+                own = spark.conf.get(key, None)
+                spark.conf.set(key, value)
+                before[key] = own
+        yield
+    finally:
+        for key, own in before.items():
+            if own is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, own)
 
 
 def _local_slots(spark: SparkSession) -> int | None:

@@ -130,7 +130,8 @@ def rank(method: str) -> Any:
     """Full ranks, thrown away at the end."""
 
     def way(spark: SparkSession, table: str) -> None:
-        from jobs.ranking.ranks import enough_tasks, ranked
+        from jobs.ranking.ranks import ranked
+        from jobs.spark.tasks import enough_tasks
 
         documents = spark.read.parquet(table)
         with enough_tasks(spark, int(Path(table).name)):
@@ -141,7 +142,8 @@ def rank(method: str) -> Any:
 
 def window_and_filter(spark: SparkSession, table: str) -> dict[str, Any]:
     """What most would write: rank, and keep the first fifth of each domain."""
-    from jobs.ranking.ranks import enough_tasks, ranked
+    from jobs.ranking.ranks import ranked
+    from jobs.spark.tasks import enough_tasks
 
     with enough_tasks(spark, int(Path(table).name)):
         rows = ranked(spark, spark.read.parquet(table), "window").filter("domain_rank <= floor(domain_size * 0.2)")
@@ -152,7 +154,7 @@ def cut_off(spark: SparkSession, table: str) -> dict[str, Any]:
     """As select does it."""
     from jobs.ranking.bins import cut_into_bins
     from jobs.ranking.cutoffs import Limit, take_from_top
-    from jobs.ranking.ranks import enough_tasks
+    from jobs.spark.tasks import enough_tasks
 
     with enough_tasks(spark, int(Path(table).name)):
         bins = cut_into_bins(spark, spark.read.parquet(table))
@@ -164,8 +166,8 @@ def joins(spark: SparkSession, table: str) -> dict[str, Any]:
     """The quality and the dedup join, and how often each side of them is shuffled."""
     from pyspark.sql import functions as F
 
-    from jobs.ranking.ranks import enough_tasks
     from jobs.spark.statements import run_statement
+    from jobs.spark.tasks import enough_tasks
 
     documents = spark.read.parquet(table).select(
         "doc_id",

@@ -247,7 +247,7 @@ def test_in_a_large_bucket_each_text_meets_the_first_ones_alone_which_joins_copi
     # The first three meet each other, the other 27 meet each of these three.
     assert result["num_comparisons"] == 2 * (3 + 27 * 3)
     assert set(clusters_of(spark, namespace).values()) == {("00", 30, "near")}
-    assert "buckets larger than --max-bucket: pairs of them may be missed: 2" in capsys.readouterr().out
+    assert "buckets larger than --max-bucket: some of their pairs may be missed: 2" in capsys.readouterr().out
 
 
 def test_a_text_too_long_to_hold_in_memory_as_words_is_only_compared_for_equality(spark, namespace, monkeypatch):

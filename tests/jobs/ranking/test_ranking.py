@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.ranking.bins import cut_into_bins, with_bins
-from jobs.ranking.ranks import JOINED_BYTES, PARTITIONS, choose_method, enough_tasks, ranked
+from jobs.ranking.ranks import choose_method, ranked
 from tests.jobs.ranking.ranking_cases import ROWS, SCHEMA, Row, documents_of
 
 
@@ -132,31 +131,3 @@ def test_windows_are_for_small_domains_and_bins_for_large_ones(
     monkeypatch.setattr("jobs.ranking.ranks.SMALL_DOMAIN", 15_999)
     assert choose_method(many) == "bins"
     assert choose_method(many.filter("domain <> 'large'")) == "window"
-
-
-def test_large_tables_get_more_tasks_inside_the_block_and_the_session_its_own_settings_back(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def settings_now() -> list[str | None]:
-        return [spark.conf.get(key, None) for key in (JOINED_BYTES, *PARTITIONS)]
-
-    monkeypatch.setattr("jobs.ranking.ranks.ROWS_PER_TASK", 10)
-    before = settings_now()
-    with enough_tasks(spark, 70):
-        assert settings_now() == ["3m", "7", None]
-    assert settings_now() == before
-    with suppress(KeyError), enough_tasks(spark, 70):
-        raise KeyError
-    assert settings_now() == before
-    with enough_tasks(spark, 9):
-        assert settings_now() == before
-    # As many partitions as are needed, or more: they must not be joined all the same.
-    with enough_tasks(spark, 20):
-        assert settings_now() == ["3m", *before[1:]]
-    spark.conf.set(PARTITIONS[1], "3")
-    try:
-        with enough_tasks(spark, 70):
-            assert settings_now() == ["3m", "7", "7"]
-        assert settings_now() == [*before[:2], "3"]
-    finally:
-        spark.conf.unset(PARTITIONS[1])

@@ -1,13 +1,23 @@
-"""How many tasks there are on machines and clusters of other makes: no Spark of our own can be set up like them."""
+"""How many tasks there are, on machines and clusters that no Spark of our own can be set up like, and for many rows."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from jobs.spark import tasks as workers
-from jobs.spark.tasks import most_tasks, num_devices, num_tasks, threads_per_task
+from jobs.spark.tasks import (
+    JOINED_BYTES,
+    PARTITIONS,
+    enough_tasks,
+    most_tasks,
+    num_devices,
+    num_tasks,
+    threads_per_task,
+)
 from udfs.checkpoint import resolve_checkpoint
 
 GIB = 2**30
@@ -103,3 +113,31 @@ def test_more_tasks_than_slots_share_the_cores_of_those_that_run(monkeypatch: py
     local: Any = Session("local[2]")
     assert threads_per_task(local, 48) == 4
     assert num_devices(local, 48) == 2
+
+
+def test_large_tables_get_more_tasks_inside_the_block_and_the_session_its_own_settings_back(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settings_now() -> list[str | None]:
+        return [spark.conf.get(key, None) for key in (JOINED_BYTES, *PARTITIONS)]
+
+    monkeypatch.setattr("jobs.spark.tasks.ROWS_PER_TASK", 10)
+    before = settings_now()
+    with enough_tasks(spark, 70):
+        assert settings_now() == ["3m", "7", None]
+    assert settings_now() == before
+    with suppress(KeyError), enough_tasks(spark, 70):
+        raise KeyError
+    assert settings_now() == before
+    with enough_tasks(spark, 9):
+        assert settings_now() == before
+    # As many partitions as are needed, or more: they must not be joined all the same.
+    with enough_tasks(spark, 20):
+        assert settings_now() == ["3m", *before[1:]]
+    spark.conf.set(PARTITIONS[1], "3")
+    try:
+        with enough_tasks(spark, 70):
+            assert settings_now() == ["3m", "7", "7"]
+        assert settings_now() == [*before[:2], "3"]
+    finally:
+        spark.conf.unset(PARTITIONS[1])
