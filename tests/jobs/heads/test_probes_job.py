@@ -12,7 +12,8 @@ import transformers
 from delta import DeltaTable
 from pyspark.sql import Row, SparkSession
 
-from jobs.probes import ProbesSettings, main, run
+from jobs.cli import main
+from jobs.probes import ProbesSettings, run
 from jobs.spark.namespace import Namespace
 from schemas import probes
 from tests.udfs.conftest import byte_level_tokenizer
@@ -136,7 +137,7 @@ def test_a_dry_run_makes_no_table(spark, namespace, make, capsys):
     ],
 )
 def test_what_cannot_be_made_is_a_message_and_no_table(spark, namespace, model_folder, capsys, flags, message):
-    assert main(["--namespace", namespace, "--model", model_folder, *flags]) == 2
+    assert main(["probes", "--namespace", namespace, "--model", model_folder, *flags]) == 2
     error = capsys.readouterr().err
     assert error.startswith("attention-influence probes: error: ")
     assert message in error
@@ -146,6 +147,6 @@ def test_what_cannot_be_made_is_a_message_and_no_table(spark, namespace, model_f
 
 def test_json_is_all_that_a_program_reads_on_stdout(spark, namespace, model_folder, capsys):
     flags = ["--num-probes", "2", "--probe-tokens", "800", "--seed", "-3", "--json"]
-    assert main(["--namespace", namespace, "--model", model_folder, *flags]) == 0
+    assert main(["probes", "--namespace", namespace, "--model", model_folder, *flags]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["num_written"], result["seed"], result["probe_tokens"]) == (2, -3, 800)
