@@ -33,7 +33,9 @@ def find_input(
     """
     hub_input = parse_hub_input(path)
     if hub_input is not None:
-        return _hub_input(spark, path, hub_input, columns, subset, split, limit)
+        return _hub_input(
+            spark, path=path, hub_input=hub_input, columns=columns, subset=subset, split=split, limit=limit
+        )
     return read_input(spark, path, detect_format(spark, path) if file_format == "auto" else file_format, columns)
 
 
@@ -61,7 +63,16 @@ def _hub_input(
         documents = hub.with_source(lines.documents(columns), columns)
         # The names of existing columns are looked up in no more lines than the limit.
         lines = replace(lines, lines=first_rows(lines.lines, limit))
-        return Input(path, hub.kind, columns, first_rows(documents, limit), lines=lines, hub=hub)
+        return Input(
+            path=path,
+            file_format=hub.kind,
+            columns=columns,
+            documents=first_rows(documents, limit),
+            lines=lines,
+            hub=hub,
+        )
     if is_offline:
         return replace(read_cached_files(spark, hub, columns, limit), hub=hub)
-    return Input(path, hub.kind, columns, read_hub(spark, hub, columns, limit), hub=hub)
+    return Input(
+        path=path, file_format=hub.kind, columns=columns, documents=read_hub(spark, hub, columns, limit), hub=hub
+    )

@@ -42,7 +42,15 @@ def find_cached_files(hub_input: HubInput, subset: str | None, split: str | None
         files = list(DataFilesList.from_patterns(by_split[split], base_path=root)) if split in known else []
     require_split(hub_input, split, subset, known)
     names = [os.path.join(root, os.path.relpath(file, root)) for file in files]
-    return HubFiles(hub_input, os.path.basename(root), subset, split, _format(hub_input, names), names, [])
+    return HubFiles(
+        hub_input=hub_input,
+        commit=os.path.basename(root),
+        subset=subset,
+        split=split,
+        kind=_format(hub_input, names),
+        files=names,
+        columns=[],
+    )
 
 
 def _patterns(hub_input: HubInput, root: str, subset: str | None) -> tuple[Any, str | None]:

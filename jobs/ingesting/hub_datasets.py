@@ -72,7 +72,9 @@ def find_files(hub_input: HubInput, subset: str | None, split: str | None) -> Hu
     kind = "jsonl" if module == "json" else module
     with hub_errors(hub_input):
         columns = _column_names(builder, kind, files)
-    return HubFiles(hub_input, commit, subset, split, kind, files, columns)
+    return HubFiles(
+        hub_input=hub_input, commit=commit, subset=subset, split=split, kind=kind, files=files, columns=columns
+    )
 
 
 def require_split(hub_input: HubInput, split: str, subset: str | None, known: list[str]) -> None:

@@ -123,14 +123,23 @@ def read_input(spark: SparkSession, path: str, file_format: str, columns: InputC
         table = quote_table_name(path)
         with spark_reasons(f"--input {path} cannot be read as a Delta table"):
             documents = choose_columns(spark.table(table), columns, F.lit(path))
-        return Input(path, file_format, columns, documents)
+        return Input(path=path, file_format=file_format, columns=columns, documents=documents)
     with spark_reasons(f"--input {path} cannot be read as {file_format}"):
         files = choose_files(spark, path, file_format)
         if file_format == "jsonl":
             lines = read_json_lines(spark, files)
-            return Input(path, file_format, columns, lines.documents(columns), files, lines)
+            return Input(
+                path=path,
+                file_format=file_format,
+                columns=columns,
+                documents=lines.documents(columns),
+                files=files,
+                lines=lines,
+            )
         read = {"parquet": read_parquet, "text": read_text_files}[file_format]
-        return Input(path, file_format, columns, read(spark, files, columns), files)
+        return Input(
+            path=path, file_format=file_format, columns=columns, documents=read(spark, files, columns), files=files
+        )
 
 
 def _and_others(num_problems: int) -> str:
