@@ -32,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the stage that the first argument names with the rest; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_help())
-        return 0 if arguments else 2
+        return exit_status("help", lambda: print(_help())) or (0 if arguments else 2)
     if arguments[0] == "--version":
         print(f"{PROGRAM} {_version()}")
         return 0

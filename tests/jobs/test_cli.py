@@ -87,6 +87,16 @@ def test_a_query_that_spark_refuses_is_our_mistake_and_says_where_we_made_it(cap
     assert last == "attention-influence toy: error: [UNRESOLVED_COLUMN] A column is missing"
 
 
+def test_help_that_is_not_read_to_its_end_leaves_no_traceback():
+    shown = subprocess.Popen(
+        [sys.executable, "-m", "jobs.cli", "--help"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    # Nobody reads: the pipe is closed before anything is printed.
+    shown.stdout.close()
+    assert shown.stderr.read() == b""
+    assert shown.wait(60) == 141
+
+
 def test_a_stage_that_did_its_work_exits_with_0_and_an_interrupted_one_does_not(capsys):
     assert cli.exit_status("toy", lambda: None) == 0
     assert status_of(KeyboardInterrupt()) == 130
