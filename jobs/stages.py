@@ -35,67 +35,90 @@ class Stage:
     def load_settings(self, argv: Sequence[str] | None) -> StageSettings:
         """Its settings from a YAML file, the environment and flags: see jobs.settings.stage.load_settings."""
         sections = {name: stage.settings_class for name, stage in STAGES.items()}
-        return load_settings(self.settings_class(), argv, self.name, sections)
+        return load_settings(self.settings_class(), argv, stage=self.name, sections=sections)
 
 
 _ALL = (
     Stage(
-        "ingest", "jobs.ingesting.stage", "IngestSettings", "read documents from files or a table into the corpus table"
+        "ingest",
+        "jobs.ingesting.stage",
+        settings="IngestSettings",
+        summary="read documents from files or a table into the corpus table",
     ),
-    Stage("probes", "jobs.heads.probes", "ProbesSettings", "make the look-up probes that show which heads retrieve"),
+    Stage(
+        "probes",
+        "jobs.heads.probes",
+        settings="ProbesSettings",
+        summary="make the look-up probes that show which heads retrieve",
+    ),
     Stage(
         "detect-heads",
         "jobs.heads.detection",
-        "DetectHeadsSettings",
-        "find a model's retrieval heads with the probes, and write them as a mask",
+        settings="DetectHeadsSettings",
+        summary="find a model's retrieval heads with the probes, and write them as a mask",
     ),
     Stage(
         "estimate",
         "jobs.scoring.estimate",
-        "EstimateSettings",
-        "say how long scoring would take and what it would cost, before it is spent",
+        settings="EstimateSettings",
+        summary="say how long scoring would take and what it would cost, before it is spent",
     ),
     Stage(
         "score",
         "jobs.scoring.stage",
-        "ScoreSettings",
-        "score every document of a corpus, or of any Delta table, under a mask",
+        settings="ScoreSettings",
+        summary="score every document of a corpus, or of any Delta table, under a mask",
     ),
     Stage(
         "status",
         "jobs.scoring.status",
-        "StatusSettings",
-        "show what the scoring runs did or are doing, how fast, and what failed",
+        settings="StatusSettings",
+        summary="show what the scoring runs did or are doing, how fast, and what failed",
     ),
     Stage(
         "dedup",
         "jobs.deduplicating.stage",
-        "DedupSettings",
-        "find documents that are copies or near-copies of each other, as clusters",
+        settings="DedupSettings",
+        summary="find documents that are copies or near-copies of each other, as clusters",
     ),
-    Stage("rank", "jobs.ranking.stage", "RankSettings", "rank the scored documents within their domains"),
+    Stage(
+        "rank", "jobs.ranking.stage", settings="RankSettings", summary="rank the scored documents within their domains"
+    ),
     Stage(
         "select",
         "jobs.selecting.stage",
-        "SelectSettings",
-        "select the best documents of each domain, beside your dedup and quality tables",
+        settings="SelectSettings",
+        summary="select the best documents of each domain, beside your dedup and quality tables",
     ),
-    Stage("mix", "jobs.mixing.stage", "MixSettings", "mix a selection with the corpus that it is of, as an index"),
+    Stage(
+        "mix",
+        "jobs.mixing.stage",
+        settings="MixSettings",
+        summary="mix a selection with the corpus that it is of, as an index",
+    ),
     Stage(
         "views",
         "jobs.querying.views",
-        "ViewsSettings",
-        "create the views current_scores, domain_summary, score_errors, selected_documents in a schema",
+        settings="ViewsSettings",
+        summary="create the views current_scores, domain_summary, score_errors, selected_documents in a schema",
     ),
     Stage(
         "export",
         "jobs.exporting.stage",
-        "ExportSettings",
-        "write a training mix with its texts as shuffled shards, with a manifest and a data card",
+        settings="ExportSettings",
+        summary="write a training mix with its texts as shuffled shards, with a manifest and a data card",
     ),
-    Stage("sql", "jobs.querying.sql", "SqlSettings", "run Spark SQL over the namespace's tables by their bare names"),
     Stage(
-        "demo", "jobs.demo", "DemoSettings", "run everything on a small real corpus and model, and show what came out"
+        "sql",
+        "jobs.querying.sql",
+        settings="SqlSettings",
+        summary="run Spark SQL over the namespace's tables by their bare names",
+    ),
+    Stage(
+        "demo",
+        "jobs.demo",
+        settings="DemoSettings",
+        summary="run everything on a small real corpus and model, and show what came out",
     ),
 )
 STAGES = {stage.name: stage for stage in _ALL}

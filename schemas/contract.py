@@ -113,7 +113,7 @@ def create_table(spark: SparkSession, contract: TableContract, identifier: str) 
     present = _constraints(spark, identifier)
     for name, condition in contract.checks.items():
         if name not in present:
-            _add_constraint(spark, identifier, name, condition)
+            _add_constraint(spark, identifier, name=name, condition=condition)
 
 
 def create_statement(contract: TableContract, identifier: str) -> str:

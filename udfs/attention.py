@@ -62,7 +62,9 @@ def install_paired_mask(
         raise ValueError(f"mask mode is {mode!r}; it must be one of {', '.join(MASK_MODES)}")
     masked = heads_by_layer(heads)
     first_masked_layer = decoder_layers(model)[min(masked)]
-    restore = use_attention(model, _masking(masked, mode, observe, attention or plain_attention), mask)
+    restore = use_attention(
+        model, _masking(masked, mode, observe=observe, attention=attention or plain_attention), mask
+    )
     hook = first_masked_layer.register_forward_pre_hook(_stack_rows, with_kwargs=True)
 
     def remove() -> None:

@@ -95,7 +95,9 @@ def find_control_words(tokenizer: Tokenizer, named: set[str], pieces: Collection
     model, added = content["model"], content["added_tokens"]
     tags = {token["content"] for token in added} & HTML_FAMILY
     words = {
-        token["content"]: token["special"] for token in added if _is_control_word(token, named, pieces, bool(tags))
+        token["content"]: token["special"]
+        for token in added
+        if _is_control_word(token, named, pieces=pieces, has_tags=bool(tags))
     }
     # Words that only the settings name are in the vocabulary too, although not among the added tokens.
     words |= {word: True for word in named - set(words) if len(word) > 1 and tokenizer.token_to_id(word) is not None}
@@ -108,7 +110,7 @@ def find_control_words(tokenizer: Tokenizer, named: set[str], pieces: Collection
     ids = {word: number for word in words if (number := tokenizer.token_to_id(word)) is not None}
     unknown = _unknown(model)
     numbers = frozenset(number for word, number in ids.items() if word != unknown)
-    return ControlWords(ids, serialised, can_occur and bool(ids), unknown, numbers)
+    return ControlWords(ids, serialised, can_occur=can_occur and bool(ids), unknown=unknown, numbers=numbers)
 
 
 def _is_control_word(token: dict[str, Any], named: set[str], pieces: Collection[str], has_tags: bool) -> bool:

@@ -35,8 +35,8 @@ def verify_exact(model: Any, heads: Iterable[Head], mode: MaskMode) -> None:
     tolerance = TOLERANCES[product_dtype(model)]
     device, vocab_size = next(model.parameters()).device, model.get_input_embeddings().num_embeddings
     token_ids = (torch.arange(NUM_TOKENS, device=device) * 7919 + 11)[None] % vocab_size  # (1, T)
-    own = _own_logits(model, token_ids, vocab_size, tolerance)  # (1, T, V)
-    hidden, layers_seen, inexact = _paired_pass(model, heads, mode, token_ids, tolerance)
+    own = _own_logits(model, token_ids, vocab_size=vocab_size, tolerance=tolerance)  # (1, T, V)
+    hidden, layers_seen, inexact = _paired_pass(model, heads, mode=mode, token_ids=token_ids, tolerance=tolerance)
     num_layers = config.num_hidden_layers
     if layers_seen != set(range(num_layers)):
         missing = sorted(set(range(num_layers)) - layers_seen)

@@ -36,13 +36,13 @@ def check_settings(reader: Any, config: Any) -> None:
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     for key, (names, neutral) in SETTINGS.items():
         known = [getattr(config, name, None) for name in names]
-        _check(reader, f"{architecture}.{key}", [*known, size] if "head_dim" in names else known, neutral)
+        _check(reader, f"{architecture}.{key}", known=[*known, size] if "head_dim" in names else known, neutral=neutral)
     ropes = _ropes(config)
     bases = [rope.get("rope_theta") for rope in ropes] + [getattr(config, "rope_theta", None)]
-    _check(reader, f"{architecture}.rope.freq_base", bases, ())
+    _check(reader, f"{architecture}.rope.freq_base", known=bases, neutral=())
     shares = [rope.get("partial_rotary_factor") for rope in ropes] + [getattr(config, "partial_rotary_factor", None)]
     dimensions = [int(size * share) for share in shares if share is not None] or [size]
-    _check(reader, f"{architecture}.rope.dimension_count", dimensions, ())
+    _check(reader, f"{architecture}.rope.dimension_count", known=dimensions, neutral=())
     key = f"{architecture}.rope.scaling.type"
     scaling, factor = field(reader, key, "none"), field(reader, f"{architecture}.rope.scaling.factor", 1.0)
     scaled = any(rope.get("rope_type", "default") != "default" for rope in ropes)

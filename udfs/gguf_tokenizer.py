@@ -24,7 +24,10 @@ def write_tokenizer(vocabulary: Vocabulary, folder: Path) -> None:
         "added_tokens": [
             # SentencePiece finds user-defined pieces in the normalised text.
             _added(
-                index, user_defined.get(index, vocabulary.tokens[index]), special[index], vocabulary.model == "llama"
+                index,
+                user_defined.get(index, vocabulary.tokens[index]),
+                special=special[index],
+                in_normalised_text=vocabulary.model == "llama",
             )
             for index in sorted(special)
         ],

@@ -80,7 +80,7 @@ def _cross_entropy(hidden: Tensor, targets: Tensor, lm_head: LMHead) -> Tensor:
     losses = hidden.new_empty(len(targets), dtype=torch.float32)
     for first in range(0, len(targets), num_rows):
         rows = slice(first, first + num_rows)
-        losses[rows] = _losses_of_rows(hidden[rows], targets[rows], lm_head, num_entries)
+        losses[rows] = _losses_of_rows(hidden[rows], targets[rows], lm_head=lm_head, num_entries=num_entries)
     return losses
 
 

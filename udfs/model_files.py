@@ -70,10 +70,10 @@ def weight_files(name: str, path: str, revision: str | None) -> list[Path]:
     no file of weights.
     """
     # As in transformers, a whole file comes before an index of shards.
-    if (whole := find_file(name, path, revision, WHOLE)) is not None:
+    if (whole := find_file(name, path, revision=revision, file=WHOLE)) is not None:
         files = [whole]
-    elif (index := find_file(name, path, revision, INDEX)) is not None:
-        files = [_shard(name, path, revision, shard) for shard in _shards(name, index)]
+    elif (index := find_file(name, path, revision=revision, file=INDEX)) is not None:
+        files = [_shard(name, path, revision=revision, shard=shard) for shard in _shards(name, index)]
     else:
         raise unloadable(name, f"it has neither {WHOLE} nor {INDEX}; save it with save_pretrained.")
     for file in files:
@@ -117,7 +117,7 @@ def check_is_whole(name: str, folder: Path) -> None:
 
 
 def _shard(name: str, path: str, revision: str | None, shard: str) -> Path:
-    file = find_file(name, path, revision, shard)
+    file = find_file(name, path, revision=revision, file=shard)
     if file is None:
         raise unloadable(name, f"its {INDEX} names {shard}, which is not there; download the model again.")
     return file

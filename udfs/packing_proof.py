@@ -40,7 +40,12 @@ def packs_exactly(model: Any, batch_sums: BatchSums, packing: Packing, window: i
             raise TypeError("the model takes no positions")
         packed = batch_sums(few, packed=True)
         beside_another = batch_sums(few_windows(13, window, vocab_size), packed=True)
-        _check_same(padded, packed, beside_another, 1e-4 if product_dtype(model) == torch.float32 else 5e-3)
+        _check_same(
+            padded,
+            packed,
+            beside_another=beside_another,
+            tolerance=1e-4 if product_dtype(model) == torch.float32 else 5e-3,
+        )
     except (ImportError, RuntimeError, AttributeError, TypeError, LookupError, ValueError, AssertionError) as error:
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise

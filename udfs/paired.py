@@ -85,7 +85,7 @@ class PairedScorer:
         vocab_size = model.get_input_embeddings().num_embeddings
         prefix = prefix_tokens(tokenizer)
         check_window(window, prefix, vocab_size)
-        self.reader = TextReader(tokenizer, prefix, window, vocab_size)
+        self.reader = TextReader(tokenizer, prefix, window=window, vocab_size=vocab_size)
         self.dtype = product_dtype(model)
         add_in_float32(model)
         verify_exact(model, self.heads, mode)
@@ -94,7 +94,9 @@ class PairedScorer:
             model, self.heads, mode, attention=self._packing.attention, mask=self._packing.mask
         )
         # Whether windows are packed into one row, or are rows of their own with padding.
-        self.packed = packs_exactly(model, self._sums, self._packing, window, self.lm_head.vocab_size)
+        self.packed = packs_exactly(
+            model, self._sums, packing=self._packing, window=window, vocab_size=self.lm_head.vocab_size
+        )
         if compiled:
             self._compile()
 
@@ -200,7 +202,9 @@ class PairedScorer:
             input_ids=input_ids, position_ids=positions, attention_mask=no_mask, use_cache=False
         ).last_hidden_state  # (2, N, C)
         # Includes losses of each window's first token, as predicted from the window before; unpack leaves them out.
-        losses = next_token_losses(hidden, input_ids, lengths.sum(0, keepdim=True), self.lm_head)  # (2, N-1)
+        losses = next_token_losses(
+            hidden, input_ids, lengths=lengths.sum(0, keepdim=True), lm_head=self.lm_head
+        )  # (2, N-1)
         return unpack(losses, lengths), lengths
 
     def _padded_losses(self, batch: Sequence[Window]) -> tuple[Tensor, Tensor]:
@@ -209,7 +213,7 @@ class PairedScorer:
         input_ids, lengths = pad_right(batch, 0, self.device)  # (B, T), (B,)
         self._packing.begin((), self.device)
         hidden = self.model.base_model(input_ids=input_ids, use_cache=False).last_hidden_state  # (2B, T, C)
-        return next_token_losses(hidden, input_ids, lengths, self.lm_head), lengths
+        return next_token_losses(hidden, input_ids, lengths=lengths, lm_head=self.lm_head), lengths
 
 
 def _check_request(config: Any, heads: Sequence[Head], window: int) -> None:
@@ -219,7 +223,7 @@ def _check_request(config: Any, heads: Sequence[Head], window: int) -> None:
             "the head mask is empty; name at least one head, or detect them: attention-influence detect-heads"
         )
     check_architecture(config)
-    check_heads(heads, config.model_type, config.num_hidden_layers, config.num_attention_heads)
+    check_heads(heads, config.model_type, num_layers=config.num_hidden_layers, num_heads=config.num_attention_heads)
     if window > max_exact_window(config):
         raise ValueError(
             f"a window of {window} tokens is beyond the {max_exact_window(config)} that {config.model_type} "

@@ -87,7 +87,12 @@ def make_probes(
             f"set it (--probe-tokens) to {max_positions} or less"
         )
     name = str(tokenizer.name_or_path) if tokenizer_id is None else tokenizer_id
-    probes = (_make_probe(tokenizer, name, i, probe_tokens, seed, num_demonstrations) for i in range(num_probes))
+    probes = (
+        _make_probe(
+            tokenizer, name, index=i, probe_tokens=probe_tokens, seed=seed, num_demonstrations=num_demonstrations
+        )
+        for i in range(num_probes)
+    )
     return chain([next(probes)], probes)
 
 
@@ -96,7 +101,7 @@ def _make_probe(
 ) -> Probe:
     """Probe number index of this seed."""
     stream = _draw_pairs(tokenizer, random.Random(f"{seed}/{index}"))
-    pairs, num_tokens = _fill(tokenizer, stream, probe_tokens, num_demonstrations)
+    pairs, num_tokens = _fill(tokenizer, stream, probe_tokens=probe_tokens, num_demonstrations=num_demonstrations)
     prompt, answer, value_start = _lay_out(pairs, num_demonstrations)
     parts = (tokenizer_id, seed, index, probe_tokens, num_demonstrations, prompt, answer)
     return Probe(
@@ -127,7 +132,7 @@ def _draw_pairs(tokenizer: Any, rng: random.Random) -> Iterator[_Pair]:
             continue
         seen.add(value)
         num_refused = 0
-        pair = _Pair("".join(rng.choices(KEY_ALPHABET, k=KEY_LENGTH)), value, 0, rng.random())
+        pair = _Pair("".join(rng.choices(KEY_ALPHABET, k=KEY_LENGTH)), value, num_tokens=0, order=rng.random())
         yield pair._replace(num_tokens=_count_tokens(tokenizer, pair.line + ",\n"))
 
 

@@ -94,8 +94,12 @@ def copy_scores(model: Any, probe: ProbeTokens) -> CopyResult:
     by_layer: dict[int, list[float]] = {}
 
     def observe(layer: int, query: Tensor, key: Tensor, _value: Tensor, visible: Tensor | None, _out: Tensor) -> None:
-        attended = _most_attended(query[0], key[0], rows, None if visible is None else visible[0, 0])  # (H, N)
-        by_layer[layer] = _copied_share(attended, token_ids, answer, probe.span_begin, probe.span_end)
+        attended = _most_attended(
+            query[0], key[0], rows=rows, visible=None if visible is None else visible[0, 0]
+        )  # (H, N)
+        by_layer[layer] = _copied_share(
+            attended, token_ids, answer=answer, span_begin=probe.span_begin, span_end=probe.span_end
+        )
 
     remove = install_observer(model, observe)
     try:

@@ -178,7 +178,7 @@ def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) ->
         figures = plain_text_figures(model, tokenizer)
         made = make(model, tokenizer)
         require_plausible(figures, spec.checkpoint.name, allow=spec.allow_implausible)
-        _loaded = _Loaded(key, device, model, figures, made)
+        _loaded = _Loaded(key, device, model=model, figures=figures, made=made)
         num_loads += 1
     elif _loaded.device != device:
         move_model(_loaded.model, device)
@@ -188,7 +188,13 @@ def _load_once(key: object, spec: ModelSpec, make: Callable[[Any, Any], Any]) ->
 
 def _make_scorer(spec: ScorerSpec, model: Any, tokenizer: Any) -> PairedScorer:
     return PairedScorer(
-        model, tokenizer, spec.heads, spec.mode, spec.window, spec.max_batch_tokens, compiled=spec.compiled
+        model,
+        tokenizer,
+        heads=spec.heads,
+        mode=spec.mode,
+        window=spec.window,
+        max_batch_tokens=spec.max_batch_tokens,
+        compiled=spec.compiled,
     )
 
 

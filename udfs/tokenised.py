@@ -75,7 +75,7 @@ class TextReader:
         if max(token_ids) >= self.vocab_size:
             message = f"token id {max(token_ids)} is beyond the model's vocabulary of {self.vocab_size}"
             return failed("TokenOutOfVocabulary", message), 0
-        return text_windows(index, token_ids, self.prefix, self.window), len(token_ids)
+        return text_windows(index, token_ids, prefix=self.prefix, window=self.window), len(token_ids)
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:

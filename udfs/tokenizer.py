@@ -69,8 +69,8 @@ def read_tokenizer(name: str, path: str, revision: str | None) -> TextTokenizer:
 
     Raises ValueError where there is no tokenizer.json, or where it or tokenizer_config.json cannot be read.
     """
-    file = find_file(name, path, revision, "tokenizer.json")
-    settings = _settings(name, path, revision, "tokenizer_config.json")
+    file = find_file(name, path, revision=revision, file="tokenizer.json")
+    settings = _settings(name, path, revision=revision, file="tokenizer_config.json")
     if file is None:
         own = " (its tokenizer is code of its own)" if settings.get("auto_map") else ""
         raise ValueError(f"model {name!r} has no fast tokenizer (tokenizer.json){own}; convert its tokenizer first")
@@ -90,9 +90,9 @@ def read_tokenizer(name: str, path: str, revision: str | None) -> TextTokenizer:
     if tokenizer.post_processor is None:
         # transformers would set this too; it is set here because the fingerprint includes it.
         tokenizer.post_processor = processors.TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
-    named = _special_tokens(settings, _settings(name, path, revision, "special_tokens_map.json"))
+    named = _special_tokens(settings, _settings(name, path, revision=revision, file="special_tokens_map.json"))
     pieces = set(settings.get(TEXT_PIECES) or ())
-    with_bos_token(name, tokenizer, settings.get("add_bos_token"), named.get("bos_token"))
+    with_bos_token(name, tokenizer, wanted=settings.get("add_bos_token"), bos=named.get("bos_token"))
     result = TextTokenizer(tokenizer, find_control_words(tokenizer, set(named.values()), pieces))
     result.name_or_path = path
     return result
@@ -149,7 +149,7 @@ def _fingerprint(tokenizer: Tokenizer, words: ControlWords) -> str:
 
 def _settings(name: str, path: str, revision: str | None, file: str) -> dict[str, Any]:
     """The content of a JSON file beside tokenizer.json; empty where there is no such file."""
-    settings_file = find_file(name, path, revision, file)
+    settings_file = find_file(name, path, revision=revision, file=file)
     if settings_file is None:
         return {}
     check_is_itself(name, settings_file)

@@ -69,7 +69,7 @@ def check_tensors(name: str, model: Any, stored: Mapping[str, StoredTensor]) -> 
     used: dict[str, str] = {}
     unused, all_by_name = [], True
     for tensor, there in stored.items():
-        target, converted = _target(tensor, mapping, model.base_model_prefix, state)
+        target, converted = _target(tensor, mapping, prefix=model.base_model_prefix, state=state)
         if target not in state:
             unused.append(tensor)
         elif converted:
@@ -84,7 +84,7 @@ def check_tensors(name: str, model: Any, stored: Mapping[str, StoredTensor]) -> 
     _refuse_unused(name, model, unused)
     # Ties according to the configuration; a loaded model is not tied where its file has other weights.
     pairs = list(model.get_expanded_tied_weights_keys(all_submodels=True).items())
-    _check_tied(name, pairs, stored, used)
+    _check_tied(name, pairs, stored=stored, used=used)
     if all_by_name:
         tied = {key for pair in pairs for key in pair if set(pair) & set(used)}
         _refuse_missing(name, {key for key, _ in model.named_parameters()} - set(used) - tied)

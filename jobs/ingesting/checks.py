@@ -60,7 +60,7 @@ def choose_files(spark: SparkSession, path: str, file_format: str) -> InputFiles
     refuse_other_compression(uris, taken, file_format)
     others = sorted(set(uris) - set(taken))
     num_unchecked = 0 if file_format == "parquet" else _refuse_broken(spark, taken)
-    return InputFiles(path, tuple(taken), tuple(others), num_unchecked)
+    return InputFiles(path, tuple(taken), others=tuple(others), num_unchecked=num_unchecked)
 
 
 def _refuse_unfinished(uris: Sequence[str]) -> None:

@@ -91,8 +91,8 @@ def choose_columns(rows: DataFrame, columns: InputColumns, default_source: Colum
     return input_rows(
         rows,
         columns,
-        {name: text if name == columns.text else _value(rows, name) for name in columns.named()},
-        default_source,
+        values={name: text if name == columns.text else _value(rows, name) for name in columns.named()},
+        default_source=default_source,
     )
 
 

@@ -36,7 +36,9 @@ def find_input(
         return _hub_input(
             spark, path=path, hub_input=hub_input, columns=columns, subset=subset, split=split, limit=limit
         )
-    return read_input(spark, path, detect_format(spark, path) if file_format == "auto" else file_format, columns)
+    return read_input(
+        spark, path, file_format=detect_format(spark, path) if file_format == "auto" else file_format, columns=columns
+    )
 
 
 def _hub_input(
@@ -72,7 +74,11 @@ def _hub_input(
             hub=hub,
         )
     if is_offline:
-        return replace(read_cached_files(spark, hub, columns, limit), hub=hub)
+        return replace(read_cached_files(spark, hub, columns=columns, limit=limit), hub=hub)
     return Input(
-        path=path, file_format=hub.kind, columns=columns, documents=read_hub(spark, hub, columns, limit), hub=hub
+        path=path,
+        file_format=hub.kind,
+        columns=columns,
+        documents=read_hub(spark, hub, columns=columns, limit=limit),
+        hub=hub,
     )

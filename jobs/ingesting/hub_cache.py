@@ -40,7 +40,7 @@ def find_cached_files(hub_input: HubInput, subset: str | None, split: str | None
         by_split = sanitize_patterns(patterns)
         known = [str(name) for name in by_split]
         files = list(DataFilesList.from_patterns(by_split[split], base_path=root)) if split in known else []
-    require_split(hub_input, split, subset, known)
+    require_split(hub_input, split, subset=subset, known=known)
     names = [os.path.join(root, os.path.relpath(file, root)) for file in files]
     return HubFiles(
         hub_input=hub_input,
@@ -91,10 +91,10 @@ def read_cached_files(spark: SparkSession, found: HubFiles, columns: InputColumn
     Spark's data source asks a hub before it reads any.
     """
     if limit is None:
-        read = _read(spark, found, found.files, columns)
+        read = _read(spark, found, files=found.files, columns=columns)
         return replace(read, documents=found.with_source(read.documents, columns))
     # Spark reads the largest files first; the first documents are those of the first files.
-    reads = [_read(spark, found, [file], columns) for file in _first_files(found, limit)]
+    reads = [_read(spark, found, files=[file], columns=columns) for file in _first_files(found, limit)]
     documents = reduce(DataFrame.union, [read.documents for read in reads])
     return replace(reads[0], documents=found.with_source(first_rows(documents, limit), columns))
 
@@ -115,4 +115,4 @@ def _read(spark: SparkSession, found: HubFiles, files: list[str], columns: Input
     root = os.path.commonpath([os.path.dirname(file) for file in files])
     names = [escape_globs(os.path.relpath(file, root)) for file in files]
     path = files[0] if len(names) == 1 else f"{escape_globs(root)}/{{{','.join(names)}}}"
-    return read_input(spark, path, found.kind, columns)
+    return read_input(spark, path, file_format=found.kind, columns=columns)

@@ -66,7 +66,7 @@ def find_files(hub_input: HubInput, subset: str | None, split: str | None) -> Hu
         subset = builder.config.name
     split = split or DEFAULT_SPLIT
     data_files = builder.config.data_files or {}
-    require_split(hub_input, split, subset, list(data_files))
+    require_split(hub_input, split, subset=subset, known=list(data_files))
     files = [str(file) for file in data_files[split]]
     module = builder.__module__.rsplit(".", 1)[-1]
     kind = "jsonl" if module == "json" else module

@@ -45,7 +45,14 @@ class JsonLines:
             F.col("what").isNotNull(),
             F.struct(F.col(FILE).alias("file"), "block", "line", "what", start.alias("start")),
         )
-        return input_rows(parsed, columns, values, F.col(FILE), F.col("was_repaired"), problem)
+        return input_rows(
+            parsed,
+            columns,
+            values=values,
+            default_source=F.col(FILE),
+            was_repaired=F.col("was_repaired"),
+            problem=problem,
+        )
 
     def find_line(self, file: str, columns: InputColumns) -> int | None:
         """The number of the file's first line that has a problem, from 1; None where none has. Reads the file once."""

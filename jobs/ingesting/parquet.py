@@ -68,7 +68,7 @@ def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) 
     parts = []
     for group in _groups(files.taken, found):
         fields = {name: found[name].get(group[0]) for name in found}
-        parts.append(_read_group(spark, files.load_paths(group), fields, keys, columns))
+        parts.append(_read_group(spark, files.load_paths(group), fields=fields, keys=keys, columns=columns))
     documents = parts[0]
     for part in parts[1:]:
         documents = documents.unionByName(part)
@@ -101,7 +101,7 @@ def _field(name: str, schema: pa.Schema) -> Field | None:
             alike = alike or (names if len(names) > 1 else ())
             fields = list(field.type) if pa.types.is_struct(field.type) else []
         else:
-            return Field(tuple(parts), field.type, spark_type(field.type), alike)
+            return Field(tuple(parts), field.type, spark_type=spark_type(field.type), alike=alike)
     return None
 
 
@@ -192,7 +192,7 @@ def _read_group(
         # The text never comes from a folder's name.
         return of_file if key is None or name == columns.text else F.coalesce(of_file, folder_value(F.col(FILE), key))
 
-    return input_rows(rows, columns, {name: value(name) for name in fields}, F.col(FILE))
+    return input_rows(rows, columns, values={name: value(name) for name in fields}, default_source=F.col(FILE))
 
 
 def _nested(wanted: Sequence[tuple[tuple[str, ...], str | None]]) -> StructType:

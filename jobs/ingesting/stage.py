@@ -49,7 +49,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
         namespace.create(spark, corpus.TABLE)
         # Read again, as another ingest may have created the table meanwhile.
         existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
-        _write(settings, spark, namespace, documents, existing)
+        _write(settings, spark, namespace=namespace, documents=documents, existing=existing)
     result = ingest_result(settings, found.file_format, domains) | found.about()
     print(json.dumps(result) if settings.json_output else describe(result))
     return result
@@ -61,13 +61,17 @@ def _find(settings: IngestSettings, spark: SparkSession) -> Input:
     from jobs.ingesting.find_input import find_input
 
     columns = InputColumns(
-        settings.text_column, settings.doc_id_column, settings.domain_column, settings.source_column, settings.domain
+        text=settings.text_column,
+        doc_id=settings.doc_id_column,
+        domain=settings.domain_column,
+        source=settings.source_column,
+        fixed_domain=settings.domain,
     )
     return find_input(
         spark,
         decoded_uri(settings.input),
-        settings.format,
-        columns,
+        file_format=settings.format,
+        columns=columns,
         subset=settings.subset,
         split=settings.split,
         limit=settings.limit,

@@ -50,7 +50,7 @@ def read_text_files(spark: SparkSession, files: InputFiles, columns: InputColumn
     rows = rows.withColumn(
         "text", F.when(F.startswith("text", F.lit(BOM)), F.substr("text", F.lit(2))).otherwise(F.col("text"))
     )
-    return input_rows(rows, columns, values, F.col(FILE), problem=problem)
+    return input_rows(rows, columns, values=values, default_source=F.col(FILE), problem=problem)
 
 
 def _whole_texts(spark: SparkSession, files: InputFiles) -> DataFrame:

@@ -153,7 +153,7 @@ def choose_heads(
     else:
         mask = choose_mask(spark, namespace, checkpoint, mask_id=mask_id)
         heads = [(head["layer"], head["head"]) for head in mask["heads"]]
-    check_heads(heads, checkpoint.model_id, checkpoint.num_layers, checkpoint.num_heads)
+    check_heads(heads, checkpoint.model_id, num_layers=checkpoint.num_layers, num_heads=checkpoint.num_heads)
     return tuple(sorted(heads))
 
 
