@@ -24,13 +24,13 @@ class Stage:
 
     def settings_class(self) -> type[StageSettings]:
         """The class of its settings."""
-        found: type[StageSettings] = pkgutil.resolve_name(f"{self.module}:{self.settings}")
-        return found
+        resolved: type[StageSettings] = pkgutil.resolve_name(f"{self.module}:{self.settings}")
+        return resolved
 
     def function(self) -> Callable[[StageSettings, SparkSession], object]:
         """What does its work."""
-        found: Callable[[Any, SparkSession], object] = pkgutil.resolve_name(f"{self.module}:run")
-        return found
+        resolved: Callable[[Any, SparkSession], object] = pkgutil.resolve_name(f"{self.module}:run")
+        return resolved
 
     def load_settings(self, argv: Sequence[str] | None) -> StageSettings:
         """Its settings from a YAML file, the environment and flags: see jobs.settings.stage.load_settings."""

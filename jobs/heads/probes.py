@@ -39,7 +39,7 @@ class ProbesSettings(StageSettings):
 
 
 def run(settings: ProbesSettings, spark: SparkSession) -> dict[str, Any]:
-    """Put the probes in the place of those of the same tokenizer, in one commit, unless they are there already.
+    """Replace the probes of the same tokenizer in one commit, unless these are there already.
 
     Raises ValueError, with nothing written, for a model that cannot be read, and for probes that do not fit into
     its context or are too short for their demonstrations.

@@ -31,11 +31,11 @@ def parse_hub_input(text: str) -> HubInput | None:
     """
     if not text.startswith(SCHEME):
         return None
-    found = _DATASET.fullmatch(text.rstrip("/"))
-    if found is None:
+    match = _DATASET.fullmatch(text.rstrip("/"))
+    if match is None:
         raise ValueError(
             f"{printable(text, 120)} is no dataset of a hub; write hf://datasets/OWNER/NAME, with @REVISION after it "
             "for a branch, tag or commit, and /PATH for one file or folder of it"
         )
-    revision = unquote(found["revision"]) if found["revision"] else None
-    return HubInput(found["repo_id"], revision, found["path"])
+    revision = unquote(match["revision"]) if match["revision"] else None
+    return HubInput(match["repo_id"], revision, match["path"])

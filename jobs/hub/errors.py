@@ -68,8 +68,8 @@ def explain(error: BaseException, hub_input: HubInput, subset: str | None = None
     """The line for an error of a client, or of Spark that quotes one."""
     text = _chain(error)
     named = f"dataset {hub_input.repo_id}"
-    if found := _SUBSET.search(text) or _WHICH.search(text):
-        return explain_subset(hub_input, subset, ast.literal_eval(found["known"]))
+    if match := _SUBSET.search(text) or _WHICH.search(text):
+        return explain_subset(hub_input, subset, ast.literal_eval(match["known"]))
     values = {"repo_id": hub_input.repo_id, "revision": hub_input.revision or "main", "reason": _short(error)}
     for pattern, message in _REASONS.items():
         if re.search(pattern, text):

@@ -91,16 +91,16 @@ def _refuse_broken_links(path: str) -> None:
 
 def refuse_other_compression(uris: Sequence[str], taken: Sequence[str], file_format: str) -> None:
     """Raise ValueError for files to be read, and others of the format, with a compression that is not read."""
-    found = []
+    archives = []
     for uri in uris:
         name = stem(uri)
         suffix = next((ending for ending in (*NOT_DECOMPRESSED, *ALSO_TAR) if name.endswith(ending)), None)
         if suffix is not None:
             within = FORMAT_OF_EXTENSION.get(name.removesuffix(suffix).rsplit(".", 1)[-1])
-            found += [uri] if uri in taken or within == file_format else []
-    if found:
+            archives += [uri] if uri in taken or within == file_format else []
+    if archives:
         raise ValueError(
-            f"{name_some(found)}: archives, and files compressed otherwise than as .gz, .zst or .bz2, are not read; "
+            f"{name_some(archives)}: archives, and files compressed otherwise than as .gz, .zst or .bz2, are not read; "
             "unpack them, or leave them out of --input"
         )
 
@@ -116,14 +116,14 @@ def _refuse_broken(spark: SparkSession, uris: Sequence[str]) -> int:
     tasks = max(1, min(len(compressed) // FILES_PER_TASK, 1000))
     names = local_rows(spark, compressed, "uri string").repartition(tasks)
     with spark_reasons("the compressed files of --input cannot be looked at"):
-        found = names.mapInPandas(_broken_files, "uri string, reason string").orderBy("uri").collect()
-    if broken := [row for row in found if row["reason"]]:
+        checked = names.mapInPandas(_broken_files, "uri string, reason string").orderBy("uri").collect()
+    if broken := [row for row in checked if row["reason"]]:
         shown = "; ".join(
             f"{printable(readable(row['uri']), 200)} is not whole: {row['reason']}" for row in broken[:MAX_NAMED]
         )
         more = f"; and {len(broken) - MAX_NAMED:,} more files" if len(broken) > MAX_NAMED else ""
         raise ValueError(f"{shown}{more}; nothing was written: download them again, or leave them out")
-    return len(found)
+    return len(checked)
 
 
 @contextmanager
@@ -161,14 +161,14 @@ def _broken_files(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     from udfs.storage import open_file
 
     for batch in batches:
-        found = []
+        checked = []
         for uri in batch["uri"]:
             try:
                 with open_file(uri) as (stream, size):
                     reason = why_broken(uri, stream, size)
             except OSError:
-                found.append((uri, ""))
+                checked.append((uri, ""))
                 continue
             if reason is not None:
-                found.append((uri, reason))
-        yield pd.DataFrame(found, columns=["uri", "reason"])
+                checked.append((uri, reason))
+        yield pd.DataFrame(checked, columns=["uri", "reason"])

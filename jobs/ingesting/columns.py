@@ -44,11 +44,11 @@ def column_path(name: str) -> tuple[str, ...]:
     """The names on the way to a field: meta.lang is ("meta", "lang"), `meta.lang` in backticks ("meta.lang",)."""
     parts, position = [], 0
     while position < len(name):
-        found = _SEGMENT.match(name, position)
-        if found is None:
+        match = _SEGMENT.match(name, position)
+        if match is None:
             return (name,)
-        parts.append(found[1].replace("``", "`") if found[1] else found[2])
-        position = found.end()
+        parts.append(match[1].replace("``", "`") if match[1] else match[2])
+        position = match.end()
     return tuple(parts) if parts and not name.endswith(".") else (name,)
 
 
@@ -69,14 +69,16 @@ def no_column(name: str, existing: Sequence[str]) -> ValueError:
     return ValueError(f"the input has no column {name!r}{hint}; it has: {listed}")
 
 
-def no_text(name: str, found: str, where: str = "") -> ValueError:
+def no_text(name: str, actual_type: str, where: str = "") -> ValueError:
     """The error for a text column of another type."""
-    return ValueError(f"column {name!r} is {printable(found, 200)}{where}, but documents are strings or binary")
+    return ValueError(f"column {name!r} is {printable(actual_type, 200)}{where}, but documents are strings or binary")
 
 
-def no_value(name: str, found: str, where: str = "") -> ValueError:
+def no_value(name: str, actual_type: str, where: str = "") -> ValueError:
     """The error for a column that holds several values per document."""
-    return ValueError(f"column {name!r} is {printable(found, 200)}{where}, but must hold one value: a string or number")
+    return ValueError(
+        f"column {name!r} is {printable(actual_type, 200)}{where}, but must hold one value: a string or number"
+    )
 
 
 def choose_columns(rows: DataFrame, columns: InputColumns, default_source: Column) -> DataFrame:
@@ -85,9 +87,9 @@ def choose_columns(rows: DataFrame, columns: InputColumns, default_source: Colum
     Raises ValueError for columns that are not there, a text that is no string, and values that are several.
     """
     text = _column(rows, columns.text)
-    found = rows.select(text).schema[0].dataType
-    if not isinstance(found, (StringType, BinaryType)):
-        raise no_text(columns.text, found.simpleString())
+    data_type = rows.select(text).schema[0].dataType
+    if not isinstance(data_type, (StringType, BinaryType)):
+        raise no_text(columns.text, data_type.simpleString())
     return input_rows(
         rows,
         columns,
@@ -124,9 +126,9 @@ def input_rows(
 
 def _value(rows: DataFrame, name: str) -> Column:
     column = _column(rows, name)
-    found = rows.select(column).schema[0].dataType
-    if not isinstance(found, AtomicType):
-        raise no_value(name, found.simpleString())
+    data_type = rows.select(column).schema[0].dataType
+    if not isinstance(data_type, AtomicType):
+        raise no_value(name, data_type.simpleString())
     return column
 
 

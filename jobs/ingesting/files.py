@@ -63,9 +63,9 @@ class InputFiles:
 
 def list_files(spark: SparkSession, path: str) -> list[str]:
     """URIs of all files that the path, folder or pattern names, empty ones too. Listed by Spark, so on any storage."""
-    found = binary_files(spark, without_globs(path)).inputFiles()
+    uris = binary_files(spark, without_globs(path)).inputFiles()
     # Spark lists Parquet's _metadata files, but never reads them as data.
-    return [uri for uri in found if not is_hidden(readable(uri).rsplit("/", 1)[-1])]
+    return [uri for uri in uris if not is_hidden(readable(uri).rsplit("/", 1)[-1])]
 
 
 def binary_files(spark: SparkSession, *escaped: str) -> DataFrame:
@@ -75,8 +75,8 @@ def binary_files(spark: SparkSession, *escaped: str) -> DataFrame:
 
 def format_of_files(path: str, uris: Sequence[str]) -> str:
     """parquet, jsonl or text, by the extensions; ValueError if there is no file or there are several formats."""
-    if (found := common_format(uris)) is not None:
-        return found
+    if (file_format := common_format(uris)) is not None:
+        return file_format
     extensions = Counter(extension(name) for name in uris)
     listed = ", ".join(f"{count} .{printable(name, 20)}" for name, count in extensions.most_common(8)) or "no file"
     hidden = count_hidden(path) + (not uris and is_hidden(os.path.basename(path)))
@@ -111,10 +111,10 @@ def decoded_uri(path: str) -> str:
 
     Raises ValueError for one of another machine.
     """
-    found = re.fullmatch("file:(?://([^/]*))?(/.*)", path, re.DOTALL)
-    if found is None:
+    match = re.fullmatch("file:(?://([^/]*))?(/.*)", path, re.DOTALL)
+    if match is None:
         return path
-    host, local = found[1], found[2]
+    host, local = match[1], match[2]
     if host not in (None, "", "localhost"):
         raise ValueError(f"--input {printable(path)} is on another machine, {printable(host, 60)}; copy it to this one")
     # Of a pattern, the folder before it.
@@ -147,11 +147,11 @@ def folder_value(file: Column, key: str) -> Column:
 
     Spark itself makes numbers and dates of such values: 1.10 would be 1.1, and 007 would be 7.
     """
-    found = F.regexp_extract(file, f"(?s)^.*/{re.escape(key)}=([^/]*)/", 1)
+    value = F.regexp_extract(file, f"(?s)^.*/{re.escape(key)}=([^/]*)/", 1)
     # Hive writes characters that folder names must not have as a percent sign and two digits.
-    decoded = F.try_url_decode(F.replace(found, F.lit("+"), F.lit("%2B")))
-    plain = F.when(decoded.isNotNull() & ~F.contains(decoded, F.lit("\ufffd")), decoded).otherwise(found)
-    return F.when((found != "") & (found != HIVE_NULL), plain)
+    decoded = F.try_url_decode(F.replace(value, F.lit("+"), F.lit("%2B")))
+    plain = F.when(decoded.isNotNull() & ~F.contains(decoded, F.lit("\ufffd")), decoded).otherwise(value)
+    return F.when((value != "") & (value != HIVE_NULL), plain)
 
 
 def count_hidden(path: str) -> int:

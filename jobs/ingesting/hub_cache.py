@@ -76,43 +76,43 @@ def _patterns(hub_input: HubInput, root: str, subset: str | None) -> tuple[Any, 
 
 
 def _format(hub_input: HubInput, files: list[str]) -> str:
-    found = common_format(files)
-    if found is None:
+    file_format = common_format(files)
+    if file_format is None:
         raise ValueError(
             f"dataset {hub_input.repo_id} is in the hub's cache with {len(files)} files of the split, not all of "
             f"one kind of Parquet, JSON lines or text: {', '.join(os.path.basename(file) for file in files[:3])}"
         )
-    return found
+    return file_format
 
 
-def read_cached_files(spark: SparkSession, found: HubFiles, columns: InputColumns, limit: int | None) -> Input:
+def read_cached_files(spark: SparkSession, hub_files: HubFiles, columns: InputColumns, limit: int | None) -> Input:
     """The files' documents, as read_input gives them; with limit, the first of the split.
 
     Spark's data source asks a hub before it reads any.
     """
     if limit is None:
-        read = _read(spark, found, files=found.files, columns=columns)
-        return replace(read, documents=found.with_source(read.documents, columns))
+        read = _read(spark, hub_files, files=hub_files.files, columns=columns)
+        return replace(read, documents=hub_files.with_source(read.documents, columns))
     # Spark reads the largest files first; the first documents are those of the first files.
-    reads = [_read(spark, found, files=[file], columns=columns) for file in _first_files(found, limit)]
+    reads = [_read(spark, hub_files, files=[file], columns=columns) for file in _first_files(hub_files, limit)]
     documents = reduce(DataFrame.union, [read.documents for read in reads])
-    return replace(reads[0], documents=found.with_source(first_rows(documents, limit), columns))
+    return replace(reads[0], documents=hub_files.with_source(first_rows(documents, limit), columns))
 
 
-def _first_files(found: HubFiles, limit: int) -> list[str]:
+def _first_files(hub_files: HubFiles, limit: int) -> list[str]:
     """The first files, as many as hold limit documents."""
     import pyarrow.parquet as pq
 
     num_documents = 0
-    for count, file in enumerate(found.files, start=1):
-        num_documents += pq.read_metadata(file).num_rows if found.kind == "parquet" else 1
+    for count, file in enumerate(hub_files.files, start=1):
+        num_documents += pq.read_metadata(file).num_rows if hub_files.kind == "parquet" else 1
         if num_documents >= limit:
-            return found.files[:count]
-    return found.files
+            return hub_files.files[:count]
+    return hub_files.files
 
 
-def _read(spark: SparkSession, found: HubFiles, files: list[str], columns: InputColumns) -> Input:
+def _read(spark: SparkSession, hub_files: HubFiles, files: list[str], columns: InputColumns) -> Input:
     root = os.path.commonpath([os.path.dirname(file) for file in files])
     names = [escape_globs(os.path.relpath(file, root)) for file in files]
     path = files[0] if len(names) == 1 else f"{escape_globs(root)}/{{{','.join(names)}}}"
-    return read_input(spark, path, file_format=found.kind, columns=columns)
+    return read_input(spark, path, file_format=hub_files.kind, columns=columns)

@@ -100,9 +100,9 @@ def _builder(hub_input: HubInput, commit: str, subset: str | None) -> Any:
 
     logging.set_verbosity_error()
     chosen = _chosen(hub_input, commit)
-    place = f"hf://datasets/{hub_input.repo_id}"
+    dataset_uri = f"hf://datasets/{hub_input.repo_id}"
     with hub_errors(hub_input, subset), _no_other_cache() as cache_dir:
-        return load_dataset_builder(place, name=subset, revision=commit, cache_dir=cache_dir, **chosen)
+        return load_dataset_builder(dataset_uri, name=subset, revision=commit, cache_dir=cache_dir, **chosen)
 
 
 def _chosen(hub_input: HubInput, commit: str) -> dict[str, str]:
@@ -113,10 +113,10 @@ def _chosen(hub_input: HubInput, commit: str) -> dict[str, str]:
     if hub_input.path is None:
         return {}
     with hub_errors(hub_input):
-        found = HfApi().get_paths_info(hub_input.repo_id, hub_input.path, revision=commit, repo_type="dataset")
-    if not found:
+        info = HfApi().get_paths_info(hub_input.repo_id, hub_input.path, revision=commit, repo_type="dataset")
+    if not info:
         raise ValueError(f"dataset {hub_input.repo_id} has no file or folder {printable(hub_input.path, 120)}")
-    return {"data_files" if isinstance(found[0], RepoFile) else "data_dir": hub_input.path}
+    return {"data_files" if isinstance(info[0], RepoFile) else "data_dir": hub_input.path}
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def _column_names(builder: Any, kind: str, files: list[str]) -> list[str]:
         return list(pq.read_schema(file).names)
 
 
-def read_hub(spark: SparkSession, found: HubFiles, columns: InputColumns, limit: int | None) -> DataFrame:
+def read_hub(spark: SparkSession, hub_files: HubFiles, columns: InputColumns, limit: int | None) -> DataFrame:
     """One row per document, as input_rows describes; with limit, the first of the split, reading no file after them.
 
     Of Parquet files, only the columns that are named are read. Raises ValueError for columns that are not there.
@@ -150,9 +150,13 @@ def read_hub(spark: SparkSession, found: HubFiles, columns: InputColumns, limit:
 
     from jobs.ingesting.columns import choose_columns
 
-    with hub_errors(found.hub_input):
-        rows = spark.read.format(_registered(spark)).options(**_options(found, columns)).load(found.hub_input.repo_id)
-    return choose_columns(first_rows(rows, limit), columns, F.lit(found.source))
+    with hub_errors(hub_files.hub_input):
+        rows = (
+            spark.read.format(_registered(spark))
+            .options(**_options(hub_files, columns))
+            .load(hub_files.hub_input.repo_id)
+        )
+    return choose_columns(first_rows(rows, limit), columns, F.lit(hub_files.source))
 
 
 def first_rows(rows: DataFrame, limit: int | None) -> DataFrame:
@@ -169,22 +173,22 @@ def _registered(spark: SparkSession) -> str:
     return str(HuggingFaceDatasets.name())
 
 
-def _options(found: HubFiles, columns: InputColumns) -> dict[str, str]:
+def _options(hub_files: HubFiles, columns: InputColumns) -> dict[str, str]:
     """Options of the data source, which parses values as Python literals and takes the token from the environment."""
-    options = {"revision": found.commit, "split": found.split}
-    if found.subset is not None:
-        options["config"] = found.subset
-    if found.hub_input.path is not None:
-        prefix = f"hf://datasets/{found.hub_input.repo_id}@{found.commit}/"
-        files = [file.removeprefix(prefix) for file in found.files]
-        options["data_files"] = repr({found.split: files})
-    wanted = {_top_level(name, found.columns) for name in columns.named()}
-    if found.kind == "text":
+    options = {"revision": hub_files.commit, "split": hub_files.split}
+    if hub_files.subset is not None:
+        options["config"] = hub_files.subset
+    if hub_files.hub_input.path is not None:
+        prefix = f"hf://datasets/{hub_files.hub_input.repo_id}@{hub_files.commit}/"
+        files = [file.removeprefix(prefix) for file in hub_files.files]
+        options["data_files"] = repr({hub_files.split: files})
+    wanted = {_top_level(name, hub_files.columns) for name in columns.named()}
+    if hub_files.kind == "text":
         # One document per file, as for other inputs; the client's default is one per line.
         options["sample_by"] = "document"
     # If a column is missing, all are opened: the error lists them, and no rows are read.
-    if found.kind == "parquet" and None not in wanted:
-        options["columns"] = repr([name for name in found.columns if name in wanted])
+    if hub_files.kind == "parquet" and None not in wanted:
+        options["columns"] = repr([name for name in hub_files.columns if name in wanted])
     return options
 
 

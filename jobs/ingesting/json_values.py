@@ -34,8 +34,8 @@ BEGINS_OBJECT = "begins an object that goes on in other lines (jq -c . writes ea
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place in a line that a name may refer to: an object's JSON, a key of it, and its value as Spark writes it.
+class Candidate:
+    """What a name may refer to in a line: an object's JSON, a key of it, and its value as Spark writes it.
 
     number: a column, once with_numbers has made it: the value where it is a number that may be written otherwise in
     the line, and spelling: how it is written there, null where that cannot be told.
@@ -64,7 +64,7 @@ class Place:
         return is_object.when(first == "[", self.typed("array<string>").isNotNull()).otherwise(F.lit(False))
 
 
-def _places(name: str) -> list[Place]:
+def _candidates(name: str) -> list[Candidate]:
     """The places that the name may refer to, the first with a value counts: a key with a dot, a field of an object."""
     path = column_path(name)
     ways = [(F.col("json"), name, F.col("object").getField(_field_name(name)))]
@@ -76,7 +76,7 @@ def _places(name: str) -> list[Place]:
             inner, key, value = parent, step, in_object(parent, step)
         ways.append((inner, key, value))
     column = _field_name(name)
-    return [Place(*way, f"number {column} {index}", f"spelling {column} {index}") for index, way in enumerate(ways)]
+    return [Candidate(*way, f"number {column} {index}", f"spelling {column} {index}") for index, way in enumerate(ways)]
 
 
 def _field_name(key: str) -> str:
@@ -95,66 +95,68 @@ def in_object(json: Column, key: str) -> Column:
 
 
 def with_numbers(parsed: DataFrame, columns: InputColumns) -> DataFrame:
-    """The lines with the columns number and spelling of each place."""
+    """The lines with the columns number and spelling of each candidate."""
     keys = parsed.select("object.*").columns
     renamed = StructType([StructField(_field_name(key), StringType()) for key in keys])
     parsed = parsed.withColumn("object", F.col("object").cast(renamed))
     numbers, spellings = {}, {}
     for name in dict.fromkeys(columns.named()):
         pattern = NUMBER if name == columns.text else RESPELT
-        for place in _places(name):
-            numbers[place.number] = F.when(place.value.rlike(pattern), place.typed("double"))
-            spellings[place.spelling] = F.when(F.col(quote_name(place.number)).isNotNull(), _spelling(place))
+        for candidate in _candidates(name):
+            numbers[candidate.number] = F.when(candidate.value.rlike(pattern), candidate.typed("double"))
+            spellings[candidate.spelling] = F.when(
+                F.col(quote_name(candidate.number)).isNotNull(), _spelling(candidate)
+            )
     return parsed.withColumns(numbers).withColumns(spellings)
 
 
-def _spelling(place: Place) -> Column:
+def _spelling(candidate: Candidate) -> Column:
     """The number as the line spells it; null if the line has several spellings of that number after the key's name."""
-    names = {re.escape(js.dumps(place.key, ensure_ascii=False)), f"(?i:{re.escape(js.dumps(place.key))})"}
+    names = {re.escape(js.dumps(candidate.key, ensure_ascii=False)), f"(?i:{re.escape(js.dumps(candidate.key))})"}
     number = f"(?:{'|'.join(sorted(names))})" + r"\s*:\s*(-?[0-9][-+.0-9eE]*)"
     spellings = F.regexp_extract_all(F.col("json"), F.lit(number), F.lit(1))
-    is_same = lambda text: text.try_cast("double") == F.col(quote_name(place.number))  # noqa: E731 - of two lines
+    is_same = lambda text: text.try_cast("double") == F.col(quote_name(candidate.number))  # noqa: E731 - of two lines
     same = F.array_distinct(F.filter(spellings, is_same))
     return F.when(F.size(same) == 1, F.get(same, F.lit(0)))
 
 
 def value_of(name: str, folder_keys: Sequence[str]) -> Column:
     """The named column of an object, as text; numbers as they are written in the line."""
-    found = F.coalesce(*[place.as_written() for place in _places(name)])
+    value = F.coalesce(*[candidate.as_written() for candidate in _candidates(name)])
     key = same_name(name, folder_keys)
-    return found if key is None else F.coalesce(found, folder_value(F.col(FILE), key))
+    return value if key is None else F.coalesce(value, folder_value(F.col(FILE), key))
 
 
 def what_is_wrong(columns: InputColumns) -> Column:
     """Why the line is no document, in words; null if it is one."""
     wrong = [F.when(F.col("is_bad"), F.when(F.col("json") == "{", F.lit(BEGINS_OBJECT)).otherwise(F.lit(NO_OBJECT)))]
     for name in dict.fromkeys(columns.named()):
-        first, *others = _places(name)
-        for place in (first, *others):
+        first, *others = _candidates(name)
+        for candidate in (first, *others):
             # The other places count only if the first has no value.
-            counts = F.lit(True) if place is first else first.value.isNull()
-            for is_one, words in _wrong_at(place, name, is_text=name == columns.text):
+            counts = F.lit(True) if candidate is first else first.value.isNull()
+            for is_one, words in _wrong_at(candidate, name, is_text=name == columns.text):
                 wrong.append(F.when(counts & is_one, F.lit(words)))
     return F.coalesce(*wrong)
 
 
-def _wrong_at(place: Place, name: str, *, is_text: bool) -> list[tuple[Column, str]]:
-    """(condition, words) for each kind of value that is not allowed at the place."""
-    number, spelling = F.col(quote_name(place.number)), F.col(quote_name(place.spelling))
+def _wrong_at(candidate: Candidate, name: str, *, is_text: bool) -> list[tuple[Column, str]]:
+    """(condition, words) for each kind of value that is not allowed for the candidate."""
+    number, spelling = F.col(quote_name(candidate.number)), F.col(quote_name(candidate.spelling))
     if is_text:
-        is_boolean = place.value.isin("true", "false") & place.typed("boolean").isNotNull()
+        is_boolean = candidate.value.isin("true", "false") & candidate.typed("boolean").isNotNull()
         kinds = {
-            "an object or a list": place.is_container(),
+            "an object or a list": candidate.is_container(),
             "true or false": is_boolean,
             "a number": number.isNotNull(),
         }
         return [(is_one, f"has {kind} as {name!r}, where a text must be a string") for kind, is_one in kinds.items()]
     # Inside an object, a number beyond all bounds looks like the word Infinity; a quoted NaN is text.
-    is_certain = (F.abs(number) < float("inf")) | F.startswith(place.value, F.lit('"'))
+    is_certain = (F.abs(number) < float("inf")) | F.startswith(candidate.value, F.lit('"'))
     is_unsure = number.isNotNull() & spelling.isNull() & is_certain
     several = f"has an object or a list as {name!r}, which must hold one value: a string or number"
     unsure = f"has a number as {name!r} whose spelling cannot be told in the line; write it as a string, or null"
-    return [(place.is_container(), several), (is_unsure, unsure)]
+    return [(candidate.is_container(), several), (is_unsure, unsure)]
 
 
 def repaired(line: Column) -> Column:

@@ -57,17 +57,17 @@ def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) 
         table = reader.parquet(*files.load_paths())
         return choose_columns(table, columns, file_name(table))
     keys = files.folder_keys()
-    found = {name: _find(name, schemas, keys) for name in dict.fromkeys(columns.named())}
-    if without := [uri for uri in files.taken if uri not in found[columns.text]]:
+    fields_by_name = {name: _find(name, schemas, keys) for name in dict.fromkeys(columns.named())}
+    if without := [uri for uri in files.taken if uri not in fields_by_name[columns.text]]:
         raise ValueError(
             f"{name_some(without)} has no column {columns.text!r}, which other files have; leave such files "
             "out of --input"
         )
-    _check_types(columns, found)
-    _check_alike(found)
+    _check_types(columns, fields_by_name)
+    _check_alike(fields_by_name)
     parts = []
-    for group in _groups(files.taken, found):
-        fields = {name: found[name].get(group[0]) for name in found}
+    for group in _groups(files.taken, fields_by_name):
+        fields = {name: fields_by_name[name].get(group[0]) for name in fields_by_name}
         parts.append(_read_group(spark, files.load_paths(group), fields=fields, keys=keys, columns=columns))
     documents = parts[0]
     for part in parts[1:]:
@@ -77,11 +77,11 @@ def read_parquet(spark: SparkSession, files: InputFiles, columns: InputColumns) 
 
 def _find(name: str, schemas: dict[str, pa.Schema], keys: Sequence[str]) -> dict[str, Field]:
     """The named column in each file that has it; ValueError if no file and no folder name has it."""
-    found = {uri: field for uri, schema in schemas.items() if (field := _field(name, schema))}
-    if not found and same_name(name, keys) is None:
+    by_file = {uri: field for uri, schema in schemas.items() if (field := _field(name, schema))}
+    if not by_file and same_name(name, keys) is None:
         existing = dict.fromkeys([*(column for schema in schemas.values() for column in schema.names), *keys])
         raise no_column(name, list(existing))
-    return found
+    return by_file
 
 
 def _field(name: str, schema: pa.Schema) -> Field | None:
@@ -105,9 +105,9 @@ def _field(name: str, schema: pa.Schema) -> Field | None:
     return None
 
 
-def _check_types(columns: InputColumns, found: dict[str, dict[str, Field]]) -> None:
+def _check_types(columns: InputColumns, fields_by_name: dict[str, dict[str, Field]]) -> None:
     """Raise ValueError for a text that is no string, for columns of several values, and for types that differ."""
-    for name, fields in found.items():
+    for name, fields in fields_by_name.items():
         kinds: dict[str, str] = {}
         for uri, field in fields.items():
             where = f" in {printable(readable(uri), 300)}"
@@ -129,9 +129,9 @@ def _check_types(columns: InputColumns, found: dict[str, dict[str, Field]]) -> N
             )
 
 
-def _check_alike(found: dict[str, dict[str, Field]]) -> None:
+def _check_alike(fields_by_name: dict[str, dict[str, Field]]) -> None:
     """Raise ValueError for a column if its file has another that differs in case only: Spark reads neither."""
-    for name, fields in found.items():
+    for name, fields in fields_by_name.items():
         for uri, field in fields.items():
             if field.alike:
                 raise ValueError(
@@ -163,11 +163,11 @@ def _shown(field: Field) -> str:
         return str(field.arrow_type)
 
 
-def _groups(uris: Sequence[str], found: dict[str, dict[str, Field]]) -> Iterator[list[str]]:
+def _groups(uris: Sequence[str], fields_by_name: dict[str, dict[str, Field]]) -> Iterator[list[str]]:
     """Groups of files that have the named columns at the same paths and of the same types."""
     groups: dict[Any, list[str]] = {}
     for uri in uris:
-        fields = (found[name].get(uri) for name in found)
+        fields = (fields_by_name[name].get(uri) for name in fields_by_name)
         groups.setdefault(tuple(field and (field.path, field.spark_type) for field in fields), []).append(uri)
     yield from groups.values()
 

@@ -55,14 +55,14 @@ class Input:
 
     def about(self) -> dict[str, Any]:
         """Which files were and were not read, and a hub's commit: for the report, and to read the same again."""
-        found: dict[str, Any] = {"num_hidden": 0, "num_other_files": 0, "other_files": [], "num_unchecked": 0}
+        facts: dict[str, Any] = {"num_hidden": 0, "num_other_files": 0, "other_files": [], "num_unchecked": 0}
         if self.files is not None:
             others = self.files.others
-            found |= {"num_other_files": len(others), "num_unchecked": self.files.num_unchecked}
-            found["other_files"] = [readable(uri) for uri in others[:MAX_NAMED]]
+            facts |= {"num_other_files": len(others), "num_unchecked": self.files.num_unchecked}
+            facts["other_files"] = [readable(uri) for uri in others[:MAX_NAMED]]
         if self.hub is not None:
-            return found | {"revision": self.hub.commit, "subset": self.hub.subset, "split": self.hub.split}
-        return found | {"num_hidden": 0 if self.files is None else count_hidden(self.path)}
+            return facts | {"revision": self.hub.commit, "subset": self.hub.subset, "split": self.hub.split}
+        return facts | {"num_hidden": 0 if self.files is None else count_hidden(self.path)}
 
     def require_readable(self, num_read: int, num_problems: int, first: Any) -> None:
         """Raise ValueError if there are problems. first: the first of them, with the fields of columns.PROBLEM."""

@@ -32,17 +32,17 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     if not settings.dry_run:
         namespace.require_creatable(spark, corpus.TABLE)
     existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
-    found = _find(settings, spark)
+    incoming = _find(settings, spark)
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
-    documents = run_statement(spark, "ingesting/documents", values, documents=found.documents)
-    if settings.limit and found.hub is None:
-        documents = _first(found, documents, settings.limit, each_text_once=settings.doc_id_column is None)
-    if found.hub is not None:
+    documents = run_statement(spark, "ingesting/documents", values, documents=incoming.documents)
+    if settings.limit and incoming.hub is None:
+        documents = _first(incoming, documents, settings.limit, each_text_once=settings.doc_id_column is None)
+    if incoming.hub is not None:
         documents = computed_once(documents)
     compared = run_statement(spark, "ingesting/compared", documents=documents, corpus=existing)
-    with good_parts_named(found.files), found.errors():
+    with good_parts_named(incoming.files), incoming.errors():
         domains = run_statement(spark, "ingesting/summary", compared=compared).collect()
-    _require_readable(found, domains)
+    _require_readable(incoming, domains)
     _require_ids(settings, compared, domains)
     if not settings.dry_run:
         # Created this late, so that a refused input leaves no empty table behind.
@@ -50,7 +50,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
         # Read again, as another ingest may have created the table meanwhile.
         existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
         _write(settings, spark, namespace=namespace, documents=documents, existing=existing)
-    result = ingest_result(settings, found.file_format, domains) | found.about()
+    result = ingest_result(settings, incoming.file_format, domains) | incoming.about()
     print(json.dumps(result) if settings.json_output else describe(result))
     return result
 
@@ -78,17 +78,17 @@ def _find(settings: IngestSettings, spark: SparkSession) -> Input:
     )
 
 
-def _first(found: Input, documents: DataFrame, limit: int, *, each_text_once: bool) -> DataFrame:
+def _first(incoming: Input, documents: DataFrame, limit: int, *, each_text_once: bool) -> DataFrame:
     """The first documents by their ids. Raises ValueError for anything unreadable, even beyond the limit."""
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     from jobs.ingesting.checks import good_parts_named
 
-    with good_parts_named(found.files), found.errors():
+    with good_parts_named(incoming.files), incoming.errors():
         problem = F.col("problem")
         totals: list[Any] = documents.agg(F.count("*"), F.count(problem), F.min(problem)).collect()
-    found.require_readable(*totals[0])
+    incoming.require_readable(*totals[0])
     if each_text_once:
         # The limit counts documents, and the same text twice is one document.
         copies = Window.partitionBy("doc_id").orderBy("domain", "source")
@@ -106,16 +106,16 @@ def _existing(spark: SparkSession, namespace: Namespace, *, with_text: bool) -> 
     return namespace.read(spark, corpus.TABLE).selectExpr("doc_id", "domain", f"{text_sha256} as text_sha256")
 
 
-def _require_readable(found: Input, domains: list[Row]) -> None:
+def _require_readable(incoming: Input, domains: list[Row]) -> None:
     """Raise ValueError for rows that cannot be read, and for columns that the input does not have."""
     problems = [row["first_problem"] for row in domains if row["first_problem"]]
     first = min(problems, key=lambda problem: (problem["file"], problem["block"], problem["line"]), default=None)
     num_read = sum(row["num_read"] for row in domains)
-    found.require_readable(num_read, sum(row["num_problems"] for row in domains), first)
+    incoming.require_readable(num_read, sum(row["num_problems"] for row in domains), first)
     if num_read:
-        columns = found.columns
+        columns = incoming.columns
         roles = {"text": columns.text, "id": columns.doc_id, "domain": columns.domain, "source": columns.source}
-        found.require_columns(
+        incoming.require_columns(
             {name: any(row[f"has_{role}"] for row in domains) for role, name in roles.items() if name}
         )
 

@@ -110,15 +110,15 @@ class ScoresWriter:
 
 def wait_for_counts(observation: Observation, timeout: float) -> Counts | None:
     """What was observed in a commit; None where that does not come: the commit wrote nothing, or Spark has lost it."""
-    found: list[Counts] = []
+    counts: list[Counts] = []
 
     def wait() -> None:
         # Where nothing was written, Spark waits for ever, or says that an assertion failed.
         with suppress(Exception):
-            found.append(observation.get)
+            counts.append(observation.get)
 
     # A daemon, which does not keep the process from ending.
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     thread.join(timeout)
-    return found[0] if found else None
+    return counts[0] if counts else None

@@ -126,7 +126,7 @@ class RunLog:
         return max(0, self.num_to_do - self.num_documents) * self.scoring_seconds / self.num_documents
 
     def record(self, state: str, *, message: str | None = None, at_once: bool = False) -> None:
-        """Write the run's row in the place of its former one. A row that cannot be written does not stop the run."""
+        """Replace the run's row. A row that cannot be written does not stop the run."""
         if state == "running" and not at_once and time.monotonic() - self._recorded < RECORD_SECONDS:
             return
         self._recorded = time.monotonic()

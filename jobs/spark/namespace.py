@@ -136,7 +136,7 @@ class Namespace:
         writer.append()
 
     def replace(self, rows: DataFrame, contract: TableContract, column: str, value: str) -> None:
-        """Put the rows in the place of those where column is value, in one commit.
+        """Replace the rows where column is value, in one commit.
 
         All rows must have that value. Raises ValueError unless their columns are exactly the contract's.
         """
@@ -151,7 +151,7 @@ class Namespace:
             writer.saveAsTable(self.identifier(contract.name))
 
     def replace_all(self, rows: DataFrame, contract: TableContract) -> None:
-        """Put the rows in the place of all that are there, in one commit; ValueError unless the columns are right."""
+        """Replace all rows, in one commit; ValueError unless the columns are right."""
         from pyspark.sql.functions import lit
 
         from schemas.contract import check_schema
