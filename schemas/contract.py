@@ -33,7 +33,8 @@ class TableContract:
 
     grain: what a row is, in one sentence. key: the columns that identify a row. made_by: the stage that writes it.
     checks: from a constraint's name to SQL that must be true in every row, where null counts as false. added_later:
-    from a column that tables of older versions lack to the SQL of its value there.
+    from a column that tables of older versions lack to the SQL of its value there. upgraded_by: the command that adds
+    these columns; empty where one SQL statement does.
     """
 
     name: str
@@ -44,6 +45,7 @@ class TableContract:
     checks: Mapping[str, str] = field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
     added_later: Mapping[str, str] = field(default_factory=dict)
+    upgraded_by: str = ""
 
 
 def required(name: str, data_type: DataType, comment: str) -> StructField:
@@ -77,19 +79,50 @@ def check_schema(found: StructType, contract: TableContract, where: str) -> None
     rows = itertools.zip_longest(expected_columns, found_columns, fillvalue="(none)")
     lines = [f"  {'expected':<{width}}   found"]
     lines += [f"{' ' if want == got else '!'} {want:<{width}}   {got}" for want, got in rows]
-    missing = {f.name for f in contract.schema} - {f.name for f in found}
-    if missing and missing <= contract.added_later.keys() and len(found) + len(missing) == len(contract.schema):
-        raise ValueError(
-            f"{where} is of an older version, without {', '.join(sorted(missing))}; bring it up to date once, while no "
-            f"job writes to it, with this SQL:\n{_migration(contract, missing, where)}"
-        )
     raise ValueError(
         f"{where} does not have the columns of the {contract.name} table; use another namespace, or bring it "
         "to the expected names, types and order:\n" + "\n".join(lines)
     )
 
 
-def _migration(contract: TableContract, missing: set[str], identifier: str) -> str:
+def check_table(found: StructType, contract: TableContract, where: str) -> None:
+    """check_schema of a table; for one of an older version, the ValueError says how to bring it up to date."""
+    missing = missing_columns(found, contract)
+    if not missing:
+        return check_schema(found, contract, where)
+    raise ValueError(
+        f"{where} is of an older version, without {', '.join(sorted(missing))}; bring it up to date once, while no job "
+        "writes to it, "
+        + (
+            f"with attention-influence {contract.upgraded_by} --namespace ..."
+            if contract.upgraded_by
+            else f"with this SQL:\n{_migration(contract, missing, where)}"
+        )
+    )
+
+
+def missing_columns(found: StructType, contract: TableContract) -> list[str]:
+    """The columns that a table of an older version lacks, or has without values; none if it differs otherwise.
+
+    Where a command fills the columns, it gives each its comment last: one without has not been filled.
+    """
+    types = {f.name: f for f in found}
+    missing = [
+        f.name
+        for f in contract.schema
+        if f.name not in types
+        or (contract.upgraded_by and f.name in contract.added_later and not _comment(types[f.name]))
+    ]
+    absent = [name for name in missing if name not in types]
+    is_older = set(missing) <= contract.added_later.keys() and len(found) + len(absent) == len(contract.schema)
+    return missing if is_older else []
+
+
+def _comment(column: StructField) -> str:
+    return str(column.metadata.get("comment", ""))
+
+
+def _migration(contract: TableContract, missing: list[str], identifier: str) -> str:
     """SQL that replaces a table of an older version with the same table plus the missing columns."""
     columns = [
         f"cast({contract.added_later[f.name]} as {f.dataType.simpleString()}) as {f.name}"
@@ -109,7 +142,7 @@ def create_table(spark: SparkSession, contract: TableContract, identifier: str) 
     identifier: the table's name as quoted SQL. Raises ValueError when a table with other columns exists.
     """
     spark.sql(create_statement(contract, identifier))
-    check_schema(spark.table(identifier).schema, contract, identifier)
+    check_table(spark.table(identifier).schema, contract, identifier)
     present = _constraints(spark, identifier)
     for name, condition in contract.checks.items():
         if name not in present:

@@ -13,7 +13,7 @@ from schemas import corpus
 from schemas.quoting import quote_name
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 
 def source_name(namespace: Namespace, source: DocumentTable) -> str:
@@ -24,6 +24,7 @@ def source_name(namespace: Namespace, source: DocumentTable) -> str:
 def read_documents(spark: SparkSession, namespace: Namespace, source: DocumentTable) -> DataFrame:
     """One row per document: doc_id, domain, text, text_sha256 (hex; a null text counts as empty), num_bytes.
 
+    Text is read only where the text itself is used, or where the table does not have its hash or size.
     Raises ValueError when there is no such table, and when it does not have a column (naming those it has).
     """
     if source.table is None:
@@ -53,8 +54,9 @@ def _existing(table: DataFrame | None, source: DocumentTable) -> DataFrame:
 
 def _checked_documents(table: DataFrame, source: DocumentTable) -> DataFrame:
     columns = table.columns
-    for flag, name in (("doc-id", source.doc_id), ("text", source.text), ("domain", source.domain)):
-        if name not in columns:
+    flags = {"doc-id": source.doc_id, "text": source.text, "domain": source.domain, "text-sha256": source.text_sha256}
+    for flag, name in flags.items():
+        if name is not None and name not in columns:
             raise ValueError(
                 f"{source.table or 'the corpus'} has no column {name!r}; it has {', '.join(columns)}; "
                 f"name the one to use with --{flag}-column"
@@ -67,12 +69,33 @@ def documents_of(table: DataFrame, source: DocumentTable) -> DataFrame:
     from pyspark.sql import functions as F
 
     text = F.col(quote_name(source.text)).cast("string")
+    text_sha256 = F.sha2(F.coalesce(text, F.lit("")).cast("binary"), 256)
+    num_bytes = F.coalesce(F.octet_length(text), F.lit(0)).cast("bigint")
+    if source.text_sha256 is not None:
+        stored = F.lower(F.col(quote_name(source.text_sha256)).cast("string"))
+        # Whoever reads the text checks the hash that others trust.
+        text = F.when(stored.eqNullSafe(text_sha256), text).otherwise(F.raise_error(_wrong_hash(source)))
+        text_sha256 = stored
+    elif source.is_corpus:
+        # A constraint of the table keeps them what they are called.
+        text_sha256, num_bytes = F.col("text_sha256"), F.col("num_bytes")
     return table.select(
         F.col(quote_name(source.doc_id)).cast("string").alias("doc_id"),
         F.col(quote_name(source.domain)).cast("string").alias("domain"),
         text.alias("text"),
-        F.sha2(F.coalesce(text, F.lit("")).cast("binary"), 256).alias("text_sha256"),
-        F.coalesce(F.octet_length(text), F.lit(0)).alias("num_bytes"),
+        text_sha256.alias("text_sha256"),
+        num_bytes.alias("num_bytes"),
+    )
+
+
+def _wrong_hash(source: DocumentTable) -> Column:
+    from pyspark.sql import functions as F
+
+    doc_id = F.substring(F.col(quote_name(source.doc_id)).cast("string"), 1, 80)
+    return F.concat(
+        F.lit(f"column {source.text_sha256} is not the SHA-256 in hex of column {source.text}, as in document "),
+        F.coalesce(doc_id, F.lit("null")),
+        F.lit("; mend it, or leave --text-sha256-column out"),
     )
 
 

@@ -22,7 +22,8 @@ class IngestSettings(StageSettings):
     """
 
     input: str = Field(
-        description="file, folder, pattern such as 'data/*.jsonl.gz', Delta table, or hf://datasets/OWNER/NAME[@REVISION]"
+        "",
+        description="file, folder, pattern such as 'data/*.jsonl.gz', Delta table, or hf://datasets/OWNER/NAME[@REVISION]",
     )
     subset: str | None = Field(None, min_length=1, description="the subset of a hub's dataset, if it has several")
     split: str | None = Field(None, min_length=1, description="the split of a hub's dataset; train by default")
@@ -47,11 +48,20 @@ class IngestSettings(StageSettings):
         description="take only this many documents: the first by doc_id, which reads the whole input; of a hub's "
         "dataset, the first in its own order, which reads no file after them",
     )
+    upgrade: bool = Field(
+        False, description="read nothing: bring the corpus table of an older version up to date, once"
+    )
     dry_run: bool = Field(False, description="read and check everything, write nothing")
     json_output: bool = Field(False, alias="json", description="print the result as one JSON object")
 
     @model_validator(mode="after")
     def _one_domain(self) -> IngestSettings:
+        if self.upgrade:
+            if self.input:
+                raise ValueError("--upgrade reads no input; leave --input out, and ingest afterwards")
+            return self
+        if not self.input:
+            raise ValueError("--input is missing: the file, folder, table or dataset to read")
         if (self.domain is None) == (self.domain_column is None):
             both = "not both" if self.domain else "neither was given"
             raise ValueError(f"name the domain with --domain NAME or --domain-column COLUMN ({both})")

@@ -22,6 +22,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     """
     from jobs.ingesting.checks import good_parts_named
     from jobs.ingesting.report import describe, ingest_result
+    from jobs.ingesting.upgrade import upgrade_corpus
     from jobs.spark.caching import computed_once
     from jobs.spark.namespace import Namespace
     from jobs.spark.statements import run_statement
@@ -29,9 +30,11 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     from schemas.corpus import UNKNOWN_DOMAIN
 
     namespace = Namespace.parse(settings.namespace)
+    if settings.upgrade:
+        return upgrade_corpus(spark, namespace)
     if not settings.dry_run:
         namespace.require_creatable(spark, corpus.TABLE)
-    existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
+    existing = _existing(spark, namespace)
     incoming = _find(settings, spark)
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
     documents = run_statement(spark, "ingesting/documents", values, documents=incoming.documents)
@@ -48,7 +51,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
         # Created this late, so that a refused input leaves no empty table behind.
         namespace.create(spark, corpus.TABLE)
         # Read again, as another ingest may have created the table meanwhile.
-        existing = _existing(spark, namespace, with_text=settings.doc_id_column is not None)
+        existing = _existing(spark, namespace)
         _write(settings, spark, namespace=namespace, documents=documents, existing=existing)
     result = ingest_result(settings, incoming.file_format, domains) | incoming.about()
     print(json.dumps(result) if settings.json_output else describe(result))
@@ -96,14 +99,13 @@ def _first(incoming: Input, documents: DataFrame, limit: int, *, each_text_once:
     return documents.orderBy("doc_id", "domain", "source").limit(limit)
 
 
-def _existing(spark: SparkSession, namespace: Namespace, *, with_text: bool) -> DataFrame:
-    """The documents of corpus: doc_id, domain, text_sha256 (null if ids follow from the text anyway)."""
+def _existing(spark: SparkSession, namespace: Namespace) -> DataFrame:
+    """The documents of corpus: doc_id, domain, text_sha256."""
     from schemas import corpus
 
     if not namespace.exists(spark, corpus.TABLE.name):
         return spark.createDataFrame([], "doc_id string, domain string, text_sha256 string")
-    text_sha256 = "coalesce(sha2(text, 256), 'null')" if with_text else "cast(null as string)"
-    return namespace.read(spark, corpus.TABLE).selectExpr("doc_id", "domain", f"{text_sha256} as text_sha256")
+    return namespace.read(spark, corpus.TABLE).select("doc_id", "domain", "text_sha256")
 
 
 def _require_readable(incoming: Input, domains: list[Row]) -> None:

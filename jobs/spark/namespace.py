@@ -113,7 +113,7 @@ class Namespace:
         return self._checked(table, contract), version
 
     def _checked(self, table: DataFrame | None, contract: TableContract) -> DataFrame:
-        from schemas.contract import check_schema
+        from schemas.contract import check_table
 
         if table is None:
             folder = f" (or is it the folder ./{self}?)" if self.schema_parts and os.path.isdir(str(self)) else ""
@@ -121,7 +121,7 @@ class Namespace:
                 f"namespace {self}{folder} has no {contract.name} table; make it first: "
                 f"attention-influence {contract.made_by} --namespace {self} ..."
             )
-        check_schema(table.schema, contract, self.identifier(contract.name))
+        check_table(table.schema, contract, self.identifier(contract.name))
         return table
 
     def append(self, rows: DataFrame, contract: TableContract, options: Mapping[str, str] | None = None) -> None:

@@ -24,6 +24,8 @@ DELTA_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 # these options and 32-44 s without. The code cache is larger than the 48 MB that the JVM gives to its first compiler
 # alone: those are full after some minutes of Spark, and then nothing more is compiled.
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
+# Neither the thousands of classes that an archive cannot hold are listed, nor why one does not fit this JVM.
+QUIET_ARCHIVE = "-Xshare:auto -Xlog:disable -Xlog:all=off"
 # Set on Databricks, where Delta is built in, and for Spark Connect, where the server has it or not.
 PROVIDED_BY = ("DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
 # Set by spark-submit for the Python program that it starts.
@@ -97,7 +99,7 @@ def _local_conf() -> dict[str, str]:
         # Documents are long, and a Python worker holds a whole batch of them.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
         "spark.driver.memory": f"{_driver_memory_gib()}g",
-        "spark.driver.extraJavaOptions": f"{QUICK_JVM} {log_option()}".strip(),
+        "spark.driver.extraJavaOptions": java_options(QUICK_JVM),
         # A laptop's own name often does not resolve, or resolves to an address of a network that it has left.
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -109,6 +111,20 @@ def _local_conf() -> dict[str, str]:
 def _driver_memory_gib() -> int:
     """A quarter of the machine's memory, between 1 and 8 GiB: the model shares the rest with the system."""
     return min(8, max(1, memory_bytes() // 2**32))
+
+
+def java_options(options: str) -> str:
+    """The options, and those that make the JVM quiet and quick to start."""
+    archive = class_archive()
+    quick = f'"-XX:SharedArchiveFile={archive}" {QUIET_ARCHIVE}' if archive.is_file() else ""
+    return " ".join(filter(None, (options, quick, log_option())))
+
+
+def class_archive() -> Path:
+    """Where make setup puts the classes that a small job loads: see conf/archive_classes.py."""
+    import pyspark
+
+    return Path(pyspark.__file__).with_name("attention-influence.jsa")
 
 
 def log_option() -> str:

@@ -31,6 +31,7 @@ from jobs.terminal.progress import progress
 from schemas import corpus, scores
 from tests.benchmarks.__main__ import SMOLLM2_HEADS, smollm2
 from tests.benchmarks.workloads import make_workload
+from tests.jobs.corpus.corpus_cases import corpus_rows
 from udfs.checkpoint import load_model, load_tokenizer
 from udfs.machine import num_cores
 from udfs.memory import keep_freed_memory
@@ -79,7 +80,7 @@ def measure(num_tokens: int, rounds: int, tasks: int | None) -> tuple[list[tuple
     plan = scoring_plan(spark, settings, scorer)
     rows = [(f"{number:05}", "x", text, None) for number, text in enumerate(workload.texts)]
     namespace.create(spark, corpus.TABLE)
-    namespace.append(spark.createDataFrame(rows, corpus.TABLE.schema), corpus.TABLE)
+    namespace.append(corpus_rows(spark, rows), corpus.TABLE)
     documents = documents_of(namespace.read(spark, corpus.TABLE), settings.document_table())
 
     def through_spark(chosen: object) -> float:

@@ -7,6 +7,7 @@ from pyspark.sql import SparkSession
 
 from jobs.spark.namespace import Namespace
 from tests.faults.fault_cases import Stage
+from tests.jobs.corpus.corpus_cases import insert
 from tests.jobs.scoring.scoring_cases import WINDOW, add_documents, all_scores, documents
 
 NUM_CHARACTERS = 2_000_000
@@ -17,11 +18,11 @@ def test_millions_of_one_character_are_scored_and_sixty_megabytes_are_not_read(
     spark: SparkSession, stage: Stage
 ) -> None:
     add_documents(spark, stage.namespace, documents(20))
-    spark.sql(
-        f"insert into {Namespace.parse(stage.namespace).identifier('corpus')} "
+    poison = (
         f"select 'one character', 'poison', repeat('x', {NUM_CHARACTERS}), null "
         "union all select '60 MB', 'poison', repeat('Sixty million. ', 4000000), null"
     )
+    spark.sql(insert(Namespace.parse(stage.namespace).identifier("corpus"), poison))
     # One thread per worker: with two, on a busy machine, this took more than twice as long.
     stage.run("--tasks", "2", seconds=800)
     found = {row["doc_id"]: row for row in all_scores(spark, stage.namespace)}

@@ -2,7 +2,7 @@
 with corpus as (select * from {corpus})
 select
     doc_id,
-    sha2(cast(coalesce(text, '') as binary), 256) as text_sha256,
+    text_sha256,
     min(domain) as domain
 from corpus
-group by doc_id, sha2(cast(coalesce(text, '') as binary), 256)
+group by doc_id, text_sha256

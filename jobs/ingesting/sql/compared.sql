@@ -10,7 +10,7 @@ distinct_documents as (
         count(problem) as num_problems,
         min(problem) as first_problem,
         bool_or(has_id) as has_id,
-        bool_or(text_sha256 <> 'null') as has_text,
+        bool_or(has_text) as has_text,
         bool_or(has_domain) as has_domain,
         bool_or(source is not null) as has_source
     from documents

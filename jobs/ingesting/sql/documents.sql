@@ -18,8 +18,10 @@ select
     text,
     source,
     was_repaired,
-    coalesce(sha2(text, 256), 'null') as text_sha256,
+    sha2(cast(coalesce(text, '') as binary), 256) as text_sha256,
+    cast(coalesce(octet_length(text), 0) as bigint) as num_bytes,
     doc_id is not null as has_id,
+    text is not null as has_text,
     domain is not null as has_domain,
     problem
 from valid

@@ -8,6 +8,8 @@ copies as (
         domain,
         text,
         source,
+        text_sha256,
+        num_bytes,
         row_number() over (partition by doc_id order by domain, source, text_sha256) as copy
     from documents
 )
@@ -15,7 +17,9 @@ select
     copies.doc_id,
     copies.domain,
     copies.text,
-    copies.source
+    copies.source,
+    copies.text_sha256,
+    copies.num_bytes
 from copies
 left anti join corpus on corpus.doc_id = copies.doc_id
 where copies.copy = 1

@@ -19,6 +19,7 @@ from jobs.deduplicating.minhash import meeting_probability, num_bands_for
 from jobs.settings.stage import load_settings
 from jobs.spark.namespace import Namespace
 from schemas import corpus, duplicates
+from tests.jobs.corpus.corpus_cases import corpus_rows
 from tests.jobs.deduplicating.cases import union_find
 
 Texts = dict[str, str | None]
@@ -82,7 +83,7 @@ def write(spark, namespace: str, texts: Texts) -> None:
     place = Namespace.parse(namespace)
     place.create(spark, corpus.TABLE)
     rows = [(doc_id, "d", text, None) for doc_id, text in texts.items()]
-    place.replace_all(spark.createDataFrame(rows, corpus.TABLE.schema), corpus.TABLE)
+    place.replace_all(corpus_rows(spark, rows), corpus.TABLE)
 
 
 def run(spark, namespace: str, **settings: Any) -> dict[str, Any]:

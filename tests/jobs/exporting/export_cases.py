@@ -17,6 +17,7 @@ from jobs import export
 from jobs.export import ExportSettings
 from jobs.spark.namespace import Namespace
 from schemas import corpus, mixture, mixture_runs
+from tests.jobs.corpus.corpus_cases import corpus_rows
 
 NOW = dt.datetime(2026, 1, 1)
 SHARD_BYTES = 4000
@@ -65,7 +66,7 @@ def write_corpus(spark: SparkSession, namespace: str, texts: dict[str, str]) -> 
     place = Namespace.parse(namespace)
     place.create(spark, corpus.TABLE)
     rows = [(doc_id, DOMAIN_OF.get(doc_id, "code"), text, None) for doc_id, text in texts.items()]
-    place.append(spark.createDataFrame(rows, corpus.TABLE.schema), corpus.TABLE)
+    place.append(corpus_rows(spark, rows), corpus.TABLE)
 
 
 def write_mix(

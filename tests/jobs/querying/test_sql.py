@@ -15,6 +15,7 @@ from jobs import sql
 from jobs.querying.sql import SqlSettings, show
 from jobs.spark.namespace import Namespace
 from schemas import corpus, probes
+from tests.jobs.corpus.corpus_cases import corpus_rows
 
 DOCUMENTS = [
     ("a", "code", "two\nlines \x1b[2J\u202e", None),
@@ -29,8 +30,7 @@ def filled(spark, tmp_path_factory) -> str:
     place = Namespace.parse(str(tmp_path_factory.mktemp("sql")))
     place.create(spark, corpus.TABLE)
     place.create(spark, probes.TABLE)
-    rows = spark.createDataFrame(DOCUMENTS, "doc_id string, domain string, text string, source string")
-    place.append(rows, corpus.TABLE)
+    place.append(corpus_rows(spark, DOCUMENTS), corpus.TABLE)
     return place.folder
 
 

@@ -18,6 +18,7 @@ from jobs.spark.namespace import Namespace
 from jobs.sql import SqlSettings
 from jobs.views import ViewsSettings
 from schemas import corpus
+from tests.jobs.corpus.corpus_cases import corpus_rows
 from tests.jobs.ranking.ranking_cases import score_row, write
 from tests.jobs.scoring.scoring_cases import run_row, write_runs
 from tests.jobs.selecting.selection_cases import in_order, scored
@@ -52,7 +53,7 @@ def filled(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str
     write_runs(spark, namespace, run_row(run_id="r"), run_row(run_id="r2", source="`theirs`"))
     place.create(spark, corpus.TABLE)
     live = [(row["doc_id"], row["domain"], texts[row["doc_id"]], "a book") for row in ROWS[1:]]
-    place.append(spark.createDataFrame(live, corpus.TABLE.schema), corpus.TABLE)
+    place.append(corpus_rows(spark, live), corpus.TABLE)
     for scorer_id in ("s1", "s2"):
         rank.run(RankSettings(namespace=namespace, scorer_id=scorer_id), spark)
     selection.run(SelectSettings(namespace=namespace, scorer_id="s1", fraction=0.3), spark)

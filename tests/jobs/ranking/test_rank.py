@@ -18,6 +18,7 @@ from jobs.ranking import ranks as ranking
 from jobs.spark.namespace import Namespace
 from jobs.spark.statements import run_statement
 from schemas import corpus, rankings, scores
+from tests.jobs.corpus.corpus_cases import corpus_rows
 from tests.jobs.ranking.ranking_cases import NOW, score_row, write
 from tests.jobs.scoring.scoring_cases import run_row, write_runs
 
@@ -136,7 +137,7 @@ def test_only_scores_of_texts_that_the_corpus_has_now_are_ranked(spark, namespac
     place = Namespace.parse(namespace)
     place.create(spark, corpus.TABLE)
     texts = [("changed", "d", "first", None), ("same", "d", "fourth", None)]
-    place.append(spark.createDataFrame(texts, corpus.TABLE.schema), corpus.TABLE)
+    place.append(corpus_rows(spark, texts), corpus.TABLE)
     write_runs(spark, namespace, run_row(run_id="r"))
 
     def found(**settings):
@@ -172,7 +173,7 @@ def test_where_no_text_that_was_scored_is_left_the_ranking_stays_and_that_is_sai
     rank.run(RankSettings(namespace=namespace), spark)
     place = Namespace.parse(namespace)
     place.create(spark, corpus.TABLE)
-    place.append(spark.createDataFrame([("a", "d", "another text", None)], corpus.TABLE.schema), corpus.TABLE)
+    place.append(corpus_rows(spark, [("a", "d", "another text", None)]), corpus.TABLE)
     write_runs(spark, namespace, run_row(run_id="r"))
     with pytest.raises(
         ValueError, match=r"s1 has scored none of the texts that the namespace's corpus has now.*--corpus"

@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from jobs.spark.namespace import Namespace
 from schemas import corpus, runs, scores
+from tests.jobs.corpus.corpus_cases import corpus_rows
 from tests.udfs.conftest import SENTENCES
 
 HEADS = [(1, 0), (1, 3), (2, 2)]
@@ -29,7 +30,7 @@ def add_documents(spark: SparkSession, namespace: str, texts: dict[str, Any]) ->
     place = Namespace.parse(namespace)
     place.create(spark, corpus.TABLE)
     rows = [(doc_id, "prose", text, None) for doc_id, text in texts.items()]
-    place.append(spark.createDataFrame(rows, corpus.TABLE.schema), corpus.TABLE)
+    place.append(corpus_rows(spark, rows), corpus.TABLE)
 
 
 def all_scores(spark: SparkSession, namespace: str) -> list[Any]:

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from jobs.estimate import EstimateSettings, run
 from jobs.spark.namespace import Namespace
 from schemas import corpus, scores
+from tests.jobs.corpus.corpus_cases import corpus_rows
 from tests.jobs.scoring.scoring_cases import WINDOW, add_documents, documents
 from tests.udfs.conftest import byte_level_tokenizer
 
@@ -35,7 +36,7 @@ def test_a_sample_of_all_documents_gives_their_tokens_exactly_by_domain(
 ) -> None:
     texts = documents(30)
     add_documents(spark, namespace, texts)
-    code = spark.createDataFrame([("code", "code", "for x in range(3): print(x)", None)], corpus.TABLE.schema)
+    code = corpus_rows(spark, [("code", "code", "for x in range(3): print(x)", None)])
     Namespace.parse(namespace).append(code, corpus.TABLE)
     found = estimate(devices=4, price_per_hour=2.5)
     tokenizer = byte_level_tokenizer(bos=False)

@@ -17,6 +17,7 @@ from jobs.scoring.batch_scorer import BatchScorer
 from jobs.scoring.bisection import Bisection
 from jobs.spark.namespace import Namespace
 from schemas import corpus, scores
+from tests.jobs.corpus.corpus_cases import corpus_rows, insert, update
 from tests.jobs.scoring.scoring_cases import add_documents, documents, scores_by_id
 
 # Most score several times, a minute each on a busy machine.
@@ -59,7 +60,7 @@ def test_poison_has_a_row_each_and_leaves_the_scores_of_all_others_as_they_are(
         for n in range(2)
     ]
     huge = "select '60 MB 0', 'poison', repeat('Sixty million. ', 4000000), null"
-    spark.sql(f"insert into {Namespace.parse(namespace).identifier('corpus')} " + " union all ".join([*poison, huge]))
+    spark.sql(insert(Namespace.parse(namespace).identifier("corpus"), " union all ".join([*poison, huge])))
 
     score(max_text_bytes=2_000_000)
 
@@ -97,10 +98,10 @@ def change_source(spark: SparkSession, namespace: str, change: str) -> None:
     if change == "append":
         add_documents(spark, namespace, documents(3, first=20))
     elif change == "update":
-        spark.sql(f"update {table} set text = concat(text, ' More of it.') where doc_id in ('doc-001', 'doc-007')")
+        spark.sql(update(table, "concat(text, ' More of it.')", "doc_id in ('doc-001', 'doc-007')"))
     elif change == "overwrite":
         rows = [(doc_id, "prose", text, None) for doc_id, text in documents(4, first=6).items()]
-        theirs = spark.createDataFrame(rows, corpus.TABLE.schema)
+        theirs = corpus_rows(spark, rows)
         theirs.write.format("delta").mode("overwrite").save(f"{namespace}/corpus")
     elif change == "optimize":
         spark.sql(f"optimize {table}")

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from jobs.corpus.views import with_views
 from jobs.spark.namespace import Namespace
 from schemas import runs
+from tests.jobs.corpus.corpus_cases import update
 from tests.jobs.scoring.scoring_cases import add_documents, all_scores, corpus_table, documents, scores_by_id
 
 Score = Callable[..., dict[str, Any]]
@@ -46,7 +47,7 @@ def test_another_text_under_the_same_id_is_scored_and_the_first_score_stays_as_h
 ) -> None:
     add_documents(spark, namespace, documents(3))
     score()
-    spark.sql(f"update {corpus_table(namespace)} set text = 'Another text, of a few words.' where doc_id = 'doc-000'")
+    spark.sql(update(corpus_table(namespace), "'Another text, of a few words.'", "doc_id = 'doc-000'"))
     spark.sql(f"delete from {corpus_table(namespace)} where doc_id = 'doc-001'")
     with pytest.raises(ValueError, match=r"updated, deleted or overwritten.*--mode reconcile"):
         score()
@@ -90,7 +91,7 @@ def test_a_source_that_was_rewritten_is_compared_and_loses_nothing(
         ).write.format("delta").mode("overwrite").save(f"{namespace}/corpus")
         expected |= set(documents(3, first=20))
     elif change == "update":
-        spark.sql(f"update {table} set text = concat(text, ' More.') where doc_id = 'doc-002'")
+        spark.sql(update(table, "concat(text, ' More.')", "doc_id = 'doc-002'"))
     else:
         spark.sql(f"delete from {table} where doc_id = 'doc-003'")
     with pytest.raises(ValueError, match=r"--mode reconcile"):
@@ -276,7 +277,7 @@ def test_failures_that_are_known_do_not_stop_the_runs_after_them(
 ) -> None:
     add_documents(spark, namespace, documents(3) | {"long": "word " * 400})
     score(max_text_bytes=1500)
-    spark.sql(f"update {corpus_table(namespace)} set text = 'Another text.' where doc_id = 'doc-000'")
+    spark.sql(update(corpus_table(namespace), "'Another text.'", "doc_id = 'doc-000'"))
     # Half of its documents fail; the one that does has failed before.
     result = score(mode="reconcile", max_text_bytes=1500, max_failed_fraction=0.01)
     assert (result["scored"], result["failed"]) == (1, 1)

@@ -16,6 +16,7 @@ from jobs.score import ScoreSettings
 from jobs.scoring.scorers import resolve_scorer
 from jobs.spark.namespace import Namespace
 from schemas import head_masks, runs, scorers, scores
+from tests.jobs.corpus.corpus_cases import insert
 from tests.jobs.scoring.scoring_cases import HEADS, WINDOW, add_documents, documents, scores_by_id
 from tests.udfs.conftest import SENTENCES, byte_level_tokenizer
 from tests.udfs.models import tiny_model
@@ -89,11 +90,11 @@ def test_every_bad_document_gets_a_row_and_the_others_their_scores(
     add_documents(spark, namespace, {**HOSTILE, **documents(3)})
     place = Namespace.parse(namespace)
     # A lone surrogate cannot be a Python string for Spark; in a file it is these three bytes.
-    spark.sql(
-        f"insert into {place.identifier('corpus')} "
+    more = (
         "select 'surrogate', 'prose', cast(x'6120eda0802062' as string), null "
         "union all select 'huge', 'prose', repeat('long ', 100000), null"
     )
+    spark.sql(insert(place.identifier("corpus"), more))
     score(max_text_bytes=300_000)
     found = scores_by_id(spark, namespace)
     status = {doc_id: row["status"] for doc_id, row in found.items()}

@@ -13,13 +13,14 @@ from jobs.spark.namespace import Namespace
 from jobs.spark.spark_errors import spark_reasons
 from jobs.spark.table_names import known_tables, quote_table_name
 from schemas import corpus, rankings, scores
+from tests.jobs.corpus.corpus_cases import corpus_rows
 
 HOSTILE = ["a'b", 'a"b', "a`b", "a;b", "a\nb", "./a'; drop table x --", "./a`b", "./a\x00b", "", "  "]
 DOCUMENT = ("a", "d", "text", None)
 
 
 def documents(spark, *rows):
-    return spark.createDataFrame(rows, "doc_id string, domain string, text string, source string")
+    return corpus_rows(spark, rows)
 
 
 def ranked(spark, scorer_id, doc_id):
