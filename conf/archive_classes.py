@@ -33,7 +33,7 @@ def run_small_job(archive: str) -> None:
         ranked = spark.sql(
             f"select k, v, row_number() over (partition by k order by v) as n from {versioned}"  # noqa: S608 - made here
         )
-        joined = ranked.join(F.broadcast(spark.table(f"{table}")), "k")
+        joined = ranked.join(F.broadcast(spark.table(table).select("k")), "k")
         joined.groupBy("k").agg(F.count("*"), F.sum("v"), F.percentile_approx("v", 0.5)).orderBy("k").collect()
         joined.select(F.sha2(F.col("k"), 256), F.to_json(F.struct("*"))).toArrow()
     spark.stop()

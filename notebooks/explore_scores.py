@@ -15,7 +15,7 @@ from jobs.spark.session import get_session
 
 namespace = Namespace.parse(sys.argv[1] if len(sys.argv) > 1 else "./demo_data")
 spark = get_session("explore scores")
-scorer_id = choose_scorer(spark, namespace, sys.argv[2] if len(sys.argv) > 2 else None)
+scorer_id, _ = choose_scorer(spark, namespace, sys.argv[2] if len(sys.argv) > 2 else None)
 for table in ("corpus", "head_masks", "scores"):
     spark.table(namespace.identifier(table)).createOrReplaceTempView(table)
 rankings = spark.table(namespace.identifier("rankings"))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from rich.filesize import decimal
 
 from jobs.corpus.choices import only_or_named
 from jobs.spark.statements import run_statement
+from jobs.spark.table_names import size_in_bytes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -14,22 +19,64 @@ if TYPE_CHECKING:
     from jobs.spark.namespace import Namespace
 
 
-def current_scores(
-    spark: SparkSession, namespace: Namespace, scorer_id: str, source: DocumentTable
-) -> tuple[DataFrame, dict[str, int | None]]:
-    """The scorer's last attempt at the text that each document has now, and the versions of the tables read for it.
+# Bytes of a row of scores in a file: a hash and several numbers do not compress.
+SMALLEST_ROW = 64
+# A corpus of fewer bytes of files has few rows.
+SMALL_BYTES = 2**30
 
-    One row per document, with the columns of scores. The source says which texts documents have now. Where there is no
-    source, and for documents scored from other tables than the namespace's corpus, it is the last text scored.
+
+@dataclass(frozen=True)
+class CurrentScores:
+    """A scorer's last attempts at the texts that documents have now, with the columns of scores.
+
+    versions: of the tables that were read, by name. is_small: whether all of these tables have few rows.
     """
-    from jobs.corpus.documents import read_at_newest_version
+
+    rows: DataFrame
+    versions: dict[str, int | None]
+    is_small: bool
+
+
+def current_scores(
+    spark: SparkSession,
+    namespace: Namespace,
+    *,
+    scorer_id: str,
+    num_rows: int,
+    source: DocumentTable,
+    at_version: bool = True,
+) -> CurrentScores:
+    """The scorer's last attempt at the text that each document has now, one row per document.
+
+    num_rows: of the scorer in scores. The source says which texts documents have now. Where there is no source, and for
+    documents scored from other tables than the namespace's corpus, it is the last text scored. at_version: read scores
+    and documents at their newest versions, whatever is written to them meanwhile; each takes a job to look up.
+    """
+    from jobs.corpus.documents import read_at_newest_version, read_documents, source_name
+    from jobs.spark.tasks import FEW_ROWS
     from schemas import corpus, runs, scores
 
     versions: dict[str, int | None] = {}
-    all_scores, versions[scores.TABLE.name] = namespace.read_at_newest_version(spark, scores.TABLE)
+    if at_version:
+        all_scores, versions[scores.TABLE.name] = namespace.read_at_newest_version(spark, scores.TABLE)
+    else:
+        all_scores = namespace.read(spark, scores.TABLE)
     live = all_scores.filter(all_scores.scorer_id == scorer_id)
+    is_small = num_rows <= FEW_ROWS
     if source.table or namespace.exists(spark, corpus.TABLE.name):
-        documents, versions[source.table or corpus.TABLE.name] = read_at_newest_version(spark, namespace, source)
+        num_bytes = size_in_bytes(spark, source_name(namespace, source))
+        is_small = is_small and num_bytes is not None and num_bytes <= SMALL_BYTES
+        if source.table and source.text_sha256 is None:
+            size = "" if num_bytes is None else f" ({decimal(num_bytes)})"
+            print(
+                f"reading the texts of {source.table}{size} to see which of them are scored; with their hashes in a "
+                "column, --text-sha256-column spares that",
+                file=sys.stderr,
+            )
+        if at_version:
+            documents, versions[source.table or corpus.TABLE.name] = read_at_newest_version(spark, namespace, source)
+        else:
+            documents = read_documents(spark, namespace, source)
         texts = run_statement(spark, "corpus/live_texts", corpus=documents)
         if source.table:
             # Whoever names a table wants its documents, and no others.
@@ -43,7 +90,16 @@ def current_scores(
                 runs=namespace.read(spark, runs.TABLE),
                 corpus_name=namespace.identifier(corpus.TABLE.name),
             )
-    return run_statement(spark, "corpus/current_scores", live_scores=live), versions
+    rows = run_statement(spark, "corpus/current_scores", live_scores=live)
+    return CurrentScores(rows=rows, versions=versions, is_small=is_small)
+
+
+def most_rows(spark: SparkSession, namespace: Namespace) -> int:
+    """A number that the rows of scores are not more than, by the size of its files: none of them is read."""
+    from schemas import scores
+
+    namespace.read(spark, scores.TABLE)
+    return (size_in_bytes(spark, namespace.identifier(scores.TABLE.name)) or 2**63) // SMALLEST_ROW
 
 
 def scored_documents(current: DataFrame) -> DataFrame:
@@ -55,8 +111,28 @@ def scored_documents(current: DataFrame) -> DataFrame:
     return current.filter(current.status == "scored").select(*columns)
 
 
-def choose_scorer(spark: SparkSession, namespace: Namespace, scorer_id: str | None) -> str:
-    """The scorer that was named, or the only one; ValueError that lists them where that is not one."""
+def choose_scorer(spark: SparkSession, namespace: Namespace, scorer_id: str | None) -> tuple[str, int]:
+    """The scorer that was named, or the only one that has scored anything, and how many rows it has in scores.
+
+    Raises ValueError that lists the scorers where that is not one, and where it has scored nothing.
+    """
+    from schemas import scores
+
+    all_scores = namespace.read(spark, scores.TABLE)
+    if scorer_id is not None:
+        all_scores = all_scores.filter(all_scores.scorer_id == scorer_id)
+    counts: dict[str, dict[str, int]] = {}
+    for row in all_scores.groupBy("scorer_id", "status").count().collect():
+        counts.setdefault(row["scorer_id"], {})[row["status"]] = row["count"]
+    chosen = next(iter(counts)) if len(counts) == 1 else _named_scorer(spark, namespace, scorer_id)
+    statuses = counts.get(chosen, {})
+    if not statuses.get("scored"):
+        listed = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "no rows at all"
+        raise ValueError(f"scorer {chosen} has no scored document ({listed}); score some first")
+    return chosen, sum(statuses.values())
+
+
+def _named_scorer(spark: SparkSession, namespace: Namespace, scorer_id: str | None) -> str:
     from schemas import scorers
 
     known = namespace.read(spark, scorers.TABLE).orderBy("created_at", "scorer_id").collect()
@@ -73,17 +149,6 @@ def choose_scorer(spark: SparkSession, namespace: Namespace, scorer_id: str | No
         ),
     )
     return str(chosen["scorer_id"])
-
-
-def require_scored(all_scores: DataFrame, scorer_id: str) -> None:
-    """Raise ValueError, with the counts of its documents by status, when the scorer has scored none."""
-    from pyspark.sql import functions as F
-
-    rows = all_scores.where(F.col("scorer_id") == scorer_id).groupBy("status").count().orderBy("status").collect()
-    counts = {row["status"]: row["count"] for row in rows}
-    if not counts.get("scored"):
-        statuses = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no rows at all"
-        raise ValueError(f"scorer {scorer_id} has no scored document ({statuses}); score some first")
 
 
 def no_live_score(scorer_id: str, source: DocumentTable) -> ValueError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from jobs.spark.statements import run_statement
@@ -25,20 +25,35 @@ Input = TypeVar("Input")
 
 
 def with_views(
-    spark: SparkSession, namespace: Namespace, tables: Mapping[str, DataFrame], *, has_corpus: bool
+    spark: SparkSession,
+    namespace: Namespace,
+    tables: Mapping[str, DataFrame],
+    *,
+    has_corpus: bool,
+    wanted: Collection[str],
 ) -> dict[str, DataFrame]:
-    """The namespace's tables, and each view that can be made of them, by name; a table of a view's name stays as it is.
+    """The tables, and each wanted view that can be made of them, by name; a table of a view's name stays as it is.
 
-    has_corpus: whether there is one, even if it cannot be read.
+    has_corpus: whether the namespace has one, even if it cannot be read.
     """
     result = dict(tables)
     available: dict[str, DataFrame | str] = {**tables, "corpus_name": namespace.identifier("corpus")}
     for name in VIEWS:
-        if name in result:
+        if name in result or name not in wanted:
             continue
         inputs = view_inputs(name, available, has_corpus=has_corpus)
         if inputs is not None:
             available[name] = result[name] = run_statement(spark, f"corpus/{name}", None, **inputs)
+    return result
+
+
+def with_inputs(names: Collection[str]) -> set[str]:
+    """The names, and the names of whatever the views among them are made of."""
+    result = set(names)
+    # A view comes after those that it is made of.
+    for view in reversed(VIEWS):
+        if view in result:
+            result |= set(VIEWS[view])
     return result
 
 

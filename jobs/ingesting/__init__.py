@@ -2,6 +2,7 @@
 
 stage.py            reads an input, compares it with the corpus, adds what is new
 settings.py         the settings of ingest
+upgrade.py          a corpus of an older version, brought up to date
 report.py           what was read and added, for programs and for people
 find_input.py       what kind of input it is: files, a table, a hub's dataset, or its cache
 read_input.py       the documents of files or of a table, and messages for what cannot be read

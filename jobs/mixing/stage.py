@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.mixing.settings import MixSettings
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, Row, SparkSession
 
-    from jobs.ranking.bins import Bins
     from jobs.spark.namespace import Namespace
 
 
@@ -23,36 +22,34 @@ def run(settings: MixSettings, spark: SparkSession) -> dict[str, Any]:
     from pyspark.sql import functions as F
 
     from jobs.corpus.domains import known_domains, require_known_domains
-    from jobs.mixing.parts import choose_selection, draw, read_parts, summary
-    from jobs.ranking.bins import cut_into_bins
+    from jobs.mixing.parts import choose_selection, count_drawn, draw, read_parts, summary
     from jobs.spark.caching import persisted
     from jobs.spark.namespace import Namespace
     from jobs.spark.tasks import enough_tasks
-    from schemas import mixture, mixture_runs, scores
+    from schemas import mixture, mixture_runs
 
     namespace = Namespace.parse(settings.namespace)
     selection = choose_selection(spark, namespace, settings.selection_id)
     if settings.domain_share:
         known = known_domains(spark, namespace, scorer_id=selection["scorer_id"], source=settings.document_table())
         require_known_domains("--domain-share", settings.domain_share, known)
-    parts, versions = read_parts(spark, namespace, settings=settings, selection=selection)
-    about = _about(settings, selection, versions)
+    parts = read_parts(spark, namespace, settings=settings, selection=selection)
+    about = _about(settings, selection, parts.versions)
     mixture_id = about["mixture_id"]
     with ExitStack() as stack:
-        # No part has more documents than there are scores, which Delta counts without reading them.
-        stack.enter_context(enough_tasks(spark, namespace.read(spark, scores.TABLE).count()))
+        stack.enter_context(enough_tasks(spark, parts.num_rows, is_small=parts.is_small))
         drawn = {
             origin: stack.enter_context(persisted(draw(spark, part, settings=settings, origin=origin)))
-            for origin, part in parts.items()
+            for origin, part in parts.documents.items()
         }
-        bins = {origin: cut_into_bins(spark, documents) for origin, documents in drawn.items()}
-        targets = _targets(settings, bins)
+        available = count_drawn(drawn)
+        targets = _targets(settings, available)
         namespace.create(spark, mixture.TABLE)
         namespace.create(spark, mixture_runs.TABLE)
-        rows = _take(spark, bins, targets).withColumn("mixture_id", F.lit(mixture_id))
-        rows = rows.select(*mixture.TABLE.schema.names)
+        rows = _take(spark, parts.num_rows, drawn=drawn, targets=targets).withColumn("mixture_id", F.lit(mixture_id))
+        rows = stack.enter_context(persisted(rows.select(*mixture.TABLE.schema.names)))
+        held = summary(spark, rows, available=available, targets=targets)
         namespace.replace(rows, mixture.TABLE, column="mixture_id", value=mixture_id)
-        held = summary(spark, namespace, mixture_id=mixture_id, drawn=drawn, targets=targets)
     _write_runs(spark, namespace, about=about, held=held)
     result = {"mixture_id": mixture_id, **selection, "namespace": settings.namespace, "parts": held}
     report(settings, result)
@@ -84,38 +81,46 @@ def _about(settings: MixSettings, selection: dict[str, str], versions: dict[str,
 
 def _write_runs(spark: SparkSession, namespace: Namespace, about: dict[str, Any], held: list[dict[str, Any]]) -> None:
     """Replace what mixture_runs says of this mix: one row per part and domain."""
+    from jobs.spark.statements import local_rows
     from schemas import mixture_runs
 
     rows = [tuple((row | about)[name] for name in mixture_runs.TABLE.schema.names) for row in held]
-    table = spark.createDataFrame(rows, mixture_runs.TABLE.schema)
+    table = local_rows(spark, rows, mixture_runs.TABLE.schema)
     namespace.replace(table, mixture_runs.TABLE, column="mixture_id", value=about["mixture_id"])
 
 
-def _targets(settings: MixSettings, bins: dict[str, Bins]) -> dict[str, dict[str, int]]:
+def _targets(settings: MixSettings, available: list[Row]) -> dict[str, dict[str, int]]:
     """From each part to its domains' tokens."""
     from jobs.mixing.targets import part_targets
 
-    available = {
-        origin: {domain: tokens for domain, (_, tokens) in of_part.totals().items()} for origin, of_part in bins.items()
-    }
     selected_share = Fraction(str(settings.selected_share))
+    shares = {"selected": selected_share, "baseline": 1 - selected_share}
+    tokens: dict[str, dict[str, int]] = {origin: {} for origin, share in shares.items() if share}
+    for row in sorted(available, key=lambda row: str(row["domain"])):
+        tokens[row["origin"]][row["domain"]] = row["tokens"]
     return part_targets(
-        available,
-        {"selected": selected_share, "baseline": 1 - selected_share},
+        tokens,
+        shares,
         wanted=settings.domain_share,
         total=None if settings.tokens is None else int(settings.tokens),
     )
 
 
-def _take(spark: SparkSession, bins: dict[str, Bins], targets: dict[str, dict[str, int]]) -> DataFrame:
+def _take(
+    spark: SparkSession, num_rows: int, *, drawn: dict[str, DataFrame], targets: dict[str, dict[str, int]]
+) -> DataFrame:
     """The documents of all parts, each with its origin, and num_tokens without repeats."""
     from pyspark.sql import functions as F
 
-    from jobs.ranking.cutoffs import Limit, take_from_top
+    from jobs.ranking.cutoffs import Limit
+    from jobs.ranking.order import take_first
 
     parts = [
-        take_from_top(
-            spark, bins[origin], {domain: Limit(max_tokens=tokens) for domain, tokens in of_domains.items()}
+        take_first(
+            spark,
+            drawn[origin],
+            num_rows=num_rows,
+            limits={domain: Limit(max_tokens=tokens) for domain, tokens in of_domains.items()},
         ).withColumns({"origin": F.lit(origin), "num_tokens": F.col("tokens_once")})
         for origin, of_domains in targets.items()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import date, datetime
 from decimal import Decimal
@@ -40,7 +41,9 @@ def run(settings: SqlSettings, spark: SparkSession) -> None:
     from jobs.spark.spark_errors import is_spark_error, reason
 
     namespace = Namespace.parse(settings.namespace)
-    names, unreadable = _register(spark, namespace)
+    names = [name for name in namespace.table_names(spark) if "-" not in name]
+    words = set(re.findall(r"\w+", settings.query.lower()))
+    registered = set(_register(spark, namespace, names, words=None if "show" in words else words))
     try:
         rows = spark.sql(settings.query)
         if settings.json_output:
@@ -53,31 +56,36 @@ def run(settings: SqlSettings, spark: SparkSession) -> None:
             raise
         message = reason(error)
         if "TABLE_OR_VIEW_NOT_FOUND" in message:
-            message += f"; namespace {namespace} has: {', '.join(names) or 'no tables'}"
+            registered |= set(_register(spark, namespace, names))
+            unreadable = [name for name in names if name not in registered]
+            message += f"; namespace {namespace} has: {', '.join(sorted(registered)) or 'no tables'}"
             message += f"; unreadable: {', '.join(unreadable)}" if unreadable else ""
         raise ValueError(message) from error
     finally:
-        for name in names:
+        for name in registered:
             spark.catalog.dropTempView(name)
 
 
-def _register(spark: SparkSession, namespace: Namespace) -> tuple[list[str], list[str]]:
-    """Make each table, and each view of jobs.corpus.views, a temporary view under its bare name.
+def _register(
+    spark: SparkSession, namespace: Namespace, names: list[str], *, words: set[str] | None = None
+) -> list[str]:
+    """Make each table, and each view of jobs.corpus.views, a temporary view under its bare name; returns their names.
 
-    Returns their names, and the names of what cannot be read, such as a view of a table that is gone.
+    words: those of the query in small letters: what it does not mention is not opened. Left out are tables that cannot
+    be read, such as a view of a table that is gone.
     """
-    from jobs.corpus.views import with_views
+    from jobs.corpus.views import VIEWS, with_inputs, with_views
     from jobs.spark.spark_errors import spark_reasons
 
-    names = [name for name in namespace.table_names(spark) if "-" not in name]
-    opened = {name: _open(spark, namespace.identifier(name)) for name in names}
+    wanted = {name.lower() for name in names} | VIEWS.keys() if words is None else with_inputs(words)
+    opened = {name: _open(spark, namespace.identifier(name)) for name in names if name.lower() in wanted}
     with spark_reasons(f"namespace {namespace} cannot be read"):
         readable = {name: table for name, table in opened.items() if table is not None}
-        queryable = with_views(spark, namespace, readable, has_corpus="corpus" in opened)
+        queryable = with_views(spark, namespace, readable, has_corpus="corpus" in names, wanted=wanted)
     for name, table in queryable.items():
         # Unquoted, a name of digits would be a number.
         table.createOrReplaceTempView(quote_name(name))
-    return sorted(queryable), [name for name in names if name not in queryable]
+    return sorted(queryable)
 
 
 def _open(spark: SparkSession, identifier: str) -> DataFrame | None:

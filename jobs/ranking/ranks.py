@@ -16,8 +16,13 @@ Method = Literal["auto", "window", "bins"]
 SMALL_DOMAIN = 1_000_000
 
 
-def choose_method(documents: DataFrame) -> Literal["window", "bins"]:
-    """window, unless a domain is so large that all would wait for the one task that sorts it."""
+def choose_method(documents: DataFrame, num_rows: int) -> Literal["window", "bins"]:
+    """window, unless a domain is so large that all would wait for the one task that sorts it.
+
+    num_rows: at least as many as there are documents; they are counted only if these could be a large domain.
+    """
+    if num_rows <= SMALL_DOMAIN:
+        return "window"
     largest = documents.groupBy("domain").count().agg({"count": "max"}).collect()[0][0] or 0
     return "bins" if largest > SMALL_DOMAIN else "window"
 

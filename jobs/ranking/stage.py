@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from jobs.ranking.ranks import Method
+from jobs.ranking.ranks import SMALL_DOMAIN, Method
 from jobs.settings.documents import DocumentSettings
 
 if TYPE_CHECKING:
@@ -33,33 +34,42 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
     """Replace this scorer's rankings in one commit, and print what came out."""
     from pyspark.sql import functions as F
 
-    from jobs.corpus.scored import choose_scorer, current_scores, no_live_score, require_scored, scored_documents
+    from jobs.corpus.scored import choose_scorer, current_scores, no_live_score, scored_documents
     from jobs.ranking.ranks import choose_method, ranked
     from jobs.spark.caching import persisted
     from jobs.spark.namespace import Namespace
     from jobs.spark.statements import run_statement
     from jobs.spark.tasks import enough_tasks
-    from schemas import rankings, scores
+    from schemas import rankings
 
     namespace = Namespace.parse(settings.namespace)
-    all_scores = namespace.read(spark, scores.TABLE)
-    scorer_id = choose_scorer(spark, namespace, settings.scorer_id)
-    require_scored(all_scores, scorer_id)
+    scorer_id, num_rows = choose_scorer(spark, namespace, settings.scorer_id)
     source = settings.document_table()
-    current, _ = current_scores(spark, namespace, scorer_id=scorer_id, source=source)
-    documents = scored_documents(current).withColumn("order_value", F.col("influence_score"))
-    with enough_tasks(spark, all_scores.count()), persisted(documents) as documents:
-        if documents.isEmpty():
+    current = current_scores(
+        # Read once, in one query.
+        spark,
+        namespace,
+        scorer_id=scorer_id,
+        num_rows=num_rows,
+        source=source,
+        at_version=False,
+    )
+    documents = scored_documents(current.rows).withColumn("order_value", F.col("influence_score"))
+    with ExitStack() as stack:
+        stack.enter_context(enough_tasks(spark, num_rows, is_small=current.is_small))
+        if num_rows > SMALL_DOMAIN or settings.method == "bins":
+            # Bins read them several times.
+            stack.enter_context(persisted(documents))
+        method = choose_method(documents, num_rows) if settings.method == "auto" else settings.method
+        rows = ranked(spark, documents, method).withColumn("scorer_id", F.lit(scorer_id))
+        rows = stack.enter_context(persisted(rows.select(*rankings.TABLE.schema.names)))
+        summary = run_statement(spark, "ranking/ranking_summary", {"scorer_id": scorer_id}, rankings=rows).collect()
+        if not summary:
             raise no_live_score(scorer_id, source)
         namespace.create(spark, rankings.TABLE)
-        method = choose_method(documents) if settings.method == "auto" else settings.method
-        rows = ranked(spark, documents, method).withColumn("scorer_id", F.lit(scorer_id))
-        namespace.replace(
-            rows.select(*rankings.TABLE.schema.names), rankings.TABLE, column="scorer_id", value=scorer_id
-        )
-    written = namespace.read(spark, rankings.TABLE)
-    summary = run_statement(spark, "ranking/ranking_summary", {"scorer_id": scorer_id}, rankings=written)
-    _report(settings, scorer_id, method=method, domains=[row.asDict() for row in summary.collect()])
+        namespace.replace(rows, rankings.TABLE, column="scorer_id", value=scorer_id)
+    in_order = sorted(summary, key=lambda row: str(row["domain"]))
+    _report(settings, scorer_id, method=method, domains=[row.asDict() for row in in_order])
 
 
 def _report(settings: RankSettings, scorer_id: str, *, method: str, domains: list[dict[str, object]]) -> None:

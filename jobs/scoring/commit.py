@@ -16,6 +16,7 @@ from jobs.scoring.plan import ScoringPlan
 from jobs.scoring.score_rows import score_rows, totals, unread_rows
 from jobs.spark.conflicts import retry_conflicts
 from jobs.spark.namespace import Namespace
+from jobs.spark.tasks import adaptive_plans
 from schemas import scores
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class ScoresWriter:
             # Looked up anew in each try: the append conflicts with whatever was added to scores since they were read.
             # Counted after the rows were rebalanced, so that a task that runs again is not counted twice.
             rows = make_rows(self.pending(spark, documents)).observe(counts, *totals())
-            self.namespace.append(rows.drop("num_bytes"), scores.TABLE, options)
+            with adaptive_plans(spark):
+                self.namespace.append(rows.drop("num_bytes"), scores.TABLE, options)
             observed = wait_for_counts(counts, COUNTS_TIMEOUT)
             return self._count_again(spark, documents, options) if observed is None else observed
 

@@ -44,7 +44,9 @@ def find_candidates(
             )
         documents = _filtered(spark, documents, tables=tables, settings=settings)
         if settings.combine:
-            documents = _combined(spark, stack.enter_context(persisted(documents)), settings)
+            documents = _combined(
+                spark, stack.enter_context(persisted(documents)), num_rows=tables.num_rows, settings=settings
+            )
         if settings.end == "bottom":
             documents = documents.withColumn("order_value", -documents.order_value)
         yield stack.enter_context(persisted(documents)), unmatched
@@ -84,11 +86,11 @@ def _filtered(
     return documents.withColumn("order_value", F.col("influence_score"))
 
 
-def _combined(spark: SparkSession, documents: DataFrame, settings: SelectSettings) -> DataFrame:
+def _combined(spark: SparkSession, documents: DataFrame, *, num_rows: int, settings: SelectSettings) -> DataFrame:
     """The documents with the weighted mean of their percentiles by influence and by quality as their order_value."""
     from pyspark.sql import functions as F
 
-    method = choose_method(documents)
+    method = choose_method(documents, num_rows)
     for name in ("influence_score", "quality"):
         # A quality may be infinite, which bins do not accept.
         finite = F.greatest(F.lit(-sys.float_info.max), F.least(F.lit(sys.float_info.max), F.col(name)))

@@ -20,17 +20,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JoinedTables:
-    """Current scores, quality (doc_id, quality) and clusters (doc_id, cluster_id); versions of every table read."""
+    """Current scores, quality (doc_id, quality) and clusters (doc_id, cluster_id); versions of every table read.
+
+    num_rows: at least as many as there are documents to choose from. is_small: whether all tables have few rows.
+    """
 
     scores: DataFrame
     quality: DataFrame | None
     clusters: DataFrame | None
     versions: dict[str, int | None]
+    num_rows: int
+    is_small: bool
 
 
-def open_tables(spark: SparkSession, namespace: Namespace, *, settings: SelectSettings, scorer_id: str) -> JoinedTables:
+def open_tables(
+    spark: SparkSession, namespace: Namespace, *, settings: SelectSettings, scorer_id: str, num_rows: int
+) -> JoinedTables:
     """The tables at their newest versions; ValueError where one is missing, or does not have the named columns."""
-    current, versions = current_scores(spark, namespace, scorer_id=scorer_id, source=settings.document_table())
+    current = current_scores(spark, namespace, scorer_id=scorer_id, num_rows=num_rows, source=settings.document_table())
+    versions = current.versions
     quality = clusters = None
     if settings.quality_table:
         table, versions[settings.quality_table] = _open(
@@ -50,7 +58,15 @@ def open_tables(spark: SparkSession, namespace: Namespace, *, settings: SelectSe
             table, settings.cluster_column, flag="--cluster-column", table_name=settings.dedup_table, kind="any"
         )
         clusters = table.select(doc_id.alias("doc_id"), cluster.cast("string").alias("cluster_id"))
-    return JoinedTables(scores=current, quality=quality, clusters=clusters, versions=versions)
+    return JoinedTables(
+        scores=current.rows,
+        quality=quality,
+        clusters=clusters,
+        versions=versions,
+        num_rows=num_rows,
+        # How many rows the joined tables have is not known.
+        is_small=current.is_small and quality is None and clusters is None,
+    )
 
 
 def _open(spark: SparkSession, namespace: Namespace, *, flag: str, name: str) -> tuple[DataFrame, int | None]:

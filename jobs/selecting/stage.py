@@ -19,38 +19,38 @@ if TYPE_CHECKING:
 def run(settings: SelectSettings, spark: SparkSession) -> dict[str, Any]:
     """Write the selection and what it took of each domain, print that, and return it."""
     from jobs.corpus.domains import known_domains, require_known_domains
-    from jobs.corpus.scored import choose_scorer, no_live_score, require_scored
+    from jobs.corpus.scored import choose_scorer, no_live_score
     from jobs.selecting.candidates import find_candidates
     from jobs.selecting.joined_tables import open_tables
+    from jobs.spark.caching import persisted
     from jobs.spark.namespace import Namespace
     from jobs.spark.tasks import enough_tasks
-    from schemas import scores, selection_runs, selections
+    from schemas import selection_runs, selections
 
     namespace = Namespace.parse(settings.namespace)
-    all_scores = namespace.read(spark, scores.TABLE)
-    scorer_id = choose_scorer(spark, namespace, settings.scorer_id)
-    require_scored(all_scores, scorer_id)
+    scorer_id, num_rows = choose_scorer(spark, namespace, settings.scorer_id)
     source = settings.document_table()
     if settings.domain:
         known = known_domains(spark, namespace, scorer_id=scorer_id, source=source)
         require_known_domains("--domain", settings.domain, known)
-    tables = open_tables(spark, namespace, settings=settings, scorer_id=scorer_id)
+    tables = open_tables(spark, namespace, settings=settings, scorer_id=scorer_id, num_rows=num_rows)
     about = _about(settings, scorer_id, tables.versions)
     if not settings.dry_run:
         namespace.create(spark, selections.TABLE)
         namespace.create(spark, selection_runs.TABLE)
     with (
-        enough_tasks(spark, all_scores.count()),
+        enough_tasks(spark, num_rows, is_small=tables.is_small),
         find_candidates(spark, tables, settings) as (candidates, unmatched),
     ):
-        selected, totals = select(spark, candidates, settings)
+        selected, totals = select(spark, candidates, num_rows=num_rows, settings=settings)
         # A domain may be known and have nothing to choose from: the tokens given to it would go to no other.
         require_known_domains("--domain", settings.domain, {*totals, *unmatched})
-        domains = summary(spark, selected, totals=totals, unmatched=unmatched, settings=settings)
-        if not domains:
-            raise no_live_score(scorer_id, source)
-        if not settings.dry_run:
-            _write(spark, namespace, about=about, selected=selected, domains=domains)
+        with persisted(selected):
+            domains = summary(spark, selected, totals=totals, unmatched=unmatched, settings=settings)
+            if not domains:
+                raise no_live_score(scorer_id, source)
+            if not settings.dry_run:
+                _write(spark, namespace, about=about, selected=selected, domains=domains)
     ids = {name: about[name] for name in ("selection_id", "scorer_id")}
     result = {**ids, "namespace": settings.namespace, "domains": domains}
     report(settings, result)
@@ -83,30 +83,31 @@ def _write(
     """Replace the rows of this selection, first the documents, then what was taken of each domain."""
     from pyspark.sql import functions as F
 
+    from jobs.spark.statements import local_rows
     from schemas import selection_runs, selections
 
     selection_id = about["selection_id"]
     rows = selected.withColumn("selection_id", F.lit(selection_id)).select(*selections.TABLE.schema.names)
     namespace.replace(rows, selections.TABLE, column="selection_id", value=selection_id)
     runs = [tuple((row | about)[name] for name in selection_runs.TABLE.schema.names) for row in domains]
-    run_rows = spark.createDataFrame(runs, selection_runs.TABLE.schema)
+    run_rows = local_rows(spark, runs, selection_runs.TABLE.schema)
     namespace.replace(run_rows, selection_runs.TABLE, column="selection_id", value=selection_id)
 
 
-def select(spark: SparkSession, candidates: DataFrame, settings: SelectSettings) -> tuple[DataFrame, Totals]:
+def select(
+    spark: SparkSession, candidates: DataFrame, *, num_rows: int, settings: SelectSettings
+) -> tuple[DataFrame, Totals]:
     """The candidates that the rule takes, and how many documents and tokens there were in each domain."""
-    from jobs.ranking.bins import cut_into_bins
-    from jobs.ranking.cutoffs import take_from_top
+    from jobs.ranking.order import domain_totals, take_first
     from jobs.selecting.rule import limits
-    from jobs.spark.statements import run_statement
+    from jobs.spark.statements import local_rows, run_statement
 
-    bins = cut_into_bins(spark, candidates)
-    totals = bins.totals()
+    totals = domain_totals(candidates)
     if settings.rule != "threshold":
-        return take_from_top(spark, bins, limits(settings, totals)), totals
+        return take_first(spark, candidates, num_rows=num_rows, limits=limits(settings, totals)), totals
     sign = -1.0 if settings.end == "bottom" else 1.0
     thresholds = [(domain, sign * settings.value(domain)) for domain in totals]
-    rows = spark.createDataFrame(thresholds, "domain string, threshold double")
+    rows = local_rows(spark, thresholds, "domain string, threshold double")
     return run_statement(spark, "selecting/above_threshold", documents=candidates, thresholds=rows), totals
 
 

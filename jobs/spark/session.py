@@ -95,6 +95,9 @@ def _local_conf() -> dict[str, str]:
         "spark.sql.catalog.spark_catalog": DELTA_CATALOG,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(max(2, cores)),
+        # It makes a job of each step of a query, of which small tables have many and gain nothing. Where rows are many,
+        # jobs.spark.tasks.enough_tasks turns it on.
+        "spark.sql.adaptive.enabled": "false",
         "spark.databricks.delta.snapshotPartitions": "2",
         # Documents are long, and a Python worker holds a whole batch of them.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "512",

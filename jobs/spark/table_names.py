@@ -62,6 +62,17 @@ def find_table(spark: SparkSession, identifier: str) -> DataFrame | None:
         return table
 
 
+def size_in_bytes(spark: SparkSession, identifier: str) -> int | None:
+    """The size of a Delta table's files; None for a view, and for a table of another format."""
+    from pyspark.errors import PySparkException
+
+    try:
+        size: int | None = spark.sql(f"describe detail {identifier}").collect()[0]["sizeInBytes"]
+    except (PySparkException, IndexError):
+        return None
+    return size
+
+
 def absolute_path(path: str) -> str:
     """The path from the root, ~ resolved; a URI as it is."""
     if _URI.match(path):

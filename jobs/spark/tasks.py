@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from udfs.machine import memory_bytes, num_cores
@@ -26,6 +26,17 @@ ROWS_PER_TASK = 250_000
 # The size of that many of the narrowest rows, a short id and a few equal numbers, in a shuffle.
 BYTES_PER_TASK = "3m"
 JOINED_BYTES = "spark.sql.adaptive.advisoryPartitionSizeInBytes"
+ADAPTIVE = "spark.sql.adaptive.enabled"
+# Rows that one or two tasks sort and join in a second.
+FEW_ROWS = 1_000_000
+# For few rows: each query one job of few tasks. What Spark does for large tables (broadcasts, queries that narrow down
+# others, plans that change on the way) costs jobs of its own.
+FEW_TASKS = 4
+FOR_FEW_ROWS = {
+    ADAPTIVE: "false",
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    "spark.sql.optimizer.dynamicPartitionPruning.enabled": "false",
+}
 # The second, where it is set, overrides the first.
 PARTITIONS = ("spark.sql.shuffle.partitions", "spark.sql.adaptive.coalescePartitions.initialPartitionNum")
 
@@ -91,24 +102,42 @@ def num_devices(spark: SparkSession, tasks: int) -> int:
 
 
 @contextmanager
-def enough_tasks(spark: SparkSession, num_rows: int) -> Iterator[None]:
+def enough_tasks(spark: SparkSession, num_rows: int, *, is_small: bool = False) -> Iterator[None]:
     """Shuffles inside the block have enough tasks for num_rows rows, where the session has fewer: a laptop's has two.
 
     Spark then merges only small tasks into one: rows are narrow, and in the usual 64 MiB a task would get millions.
+    is_small: no table that is read in the block has more than FEW_ROWS rows; the queries get few tasks and plain plans.
     """
+    first = PARTITIONS[0]
+    partitions = {key: spark.conf.get(key, None) or "" for key in PARTITIONS}
+    settings: dict[str, str] = {}
+    if is_small:
+        settings = dict(FOR_FEW_ROWS)
+        if not partitions[first].isdigit() or int(partitions[first]) > FEW_TASKS:
+            settings[first] = str(FEW_TASKS)
+    elif (wanted := num_rows // ROWS_PER_TASK) > 1:
+        settings = {JOINED_BYTES: BYTES_PER_TASK, ADAPTIVE: "true"}
+        # It may be unset, or what some platforms write: auto.
+        settings |= {
+            key: str(wanted) for key, number in partitions.items() if number.isdigit() and int(number) < wanted
+        }
+    with settings_in_block(spark, settings):
+        yield
+
+
+def adaptive_plans(spark: SparkSession) -> AbstractContextManager[None]:
+    """Spark plans queries in the block anew as they run, by what it sees: it merges small tasks, and writes few files."""
+    return settings_in_block(spark, {ADAPTIVE: "true"})
+
+
+@contextmanager
+def settings_in_block(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
+    """The session has these settings while the block runs, as far as its platform lets them be set."""
     from pyspark.errors import PySparkException
 
-    wanted = num_rows // ROWS_PER_TASK
-    settings = {JOINED_BYTES: BYTES_PER_TASK} if wanted > 1 else {}
-    first, second = PARTITIONS
-    for key, number in ((first, spark.conf.get(first)), (second, spark.conf.get(second, None))):
-        # It may be unset, or what some platforms write: auto.
-        if (number or "").isdigit() and int(number or 0) < wanted:
-            settings[key] = str(wanted)
     before = {}
     try:
         for key, value in settings.items():
-            # A platform may not let them be set.
             with suppress(PySparkException):
                 own = spark.conf.get(key, None)
                 spark.conf.set(key, value)

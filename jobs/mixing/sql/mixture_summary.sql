@@ -21,4 +21,3 @@ select
     coalesce(held.num_tokens, 0) / available.available_tokens as epochs
 from available
 left join held on available.origin = held.origin and available.domain = held.domain
-order by available.origin desc, available.domain

@@ -10,4 +10,3 @@ select
 from rankings
 where scorer_id = :scorer_id
 group by domain
-order by domain

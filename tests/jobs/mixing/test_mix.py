@@ -60,7 +60,11 @@ def tokens_of(rows: list[Row], origin: str, domain: str | None = None) -> int:
     )
 
 
-def test_parts_have_their_shares_by_tokens_to_within_a_document_a_domain(run: Run) -> None:
+@pytest.mark.parametrize("few_rows", [0, 10**6], ids=["bins", "window"])
+def test_parts_have_their_shares_by_tokens_to_within_a_document_a_domain(
+    run: Run, few_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.ranking.order.FEW_ROWS", few_rows)
     rows = run()
     most = max(TOKENS.values())
     chosen, baseline = tokens_of(rows, "selected"), tokens_of(rows, "baseline")

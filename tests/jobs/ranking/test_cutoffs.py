@@ -1,4 +1,4 @@
-"""The best of each domain within limits, found by bins, against adding up in order."""
+"""The best of each domain within limits, found by bins and by a window, against adding up in order."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from jobs.ranking.bins import cut_into_bins
 from jobs.ranking.cutoffs import Limit, take_from_top
+from jobs.ranking.order import take_first
 from tests.jobs.ranking.ranking_cases import ROWS, SCHEMA, Row, documents_of
 
 LIMITS = st.dictionaries(
@@ -48,10 +49,14 @@ def test_documents_are_taken_from_the_top_until_one_goes_beyond_the_limit(
     spark: SparkSession, rows: list[tuple[str, float, int]], limits: dict[str, Limit], rows_per_bin: int
 ) -> None:
     documents = documents_of(rows)
-    bins = cut_into_bins(spark, spark.createDataFrame(documents, SCHEMA), rows_per_bin)
-    found = [row["doc_id"] for row in take_from_top(spark, bins, limits).collect()]
-    assert len(found) == len(set(found))
-    assert set(found) == plainly_taken(documents, limits)
+    table = spark.createDataFrame(documents, SCHEMA)
+    by_bins = take_from_top(spark, cut_into_bins(spark, table, rows_per_bin), limits)
+    by_window = take_first(spark, table, num_rows=len(rows), limits=limits)
+    for taken in (by_bins, by_window):
+        assert taken.columns == table.columns
+        found = [row["doc_id"] for row in taken.collect()]
+        assert len(found) == len(set(found))
+        assert set(found) == plainly_taken(documents, limits)
 
 
 def test_ids_that_are_no_text_are_cut_off_where_they_lie(spark: SparkSession) -> None:

@@ -61,10 +61,8 @@ def oracle(rows: list[dict[str, Any]], scorer_id: str) -> dict[str, tuple[str, i
 @pytest.fixture
 def scattered(spark):
     """Spark as on a large table: rows reach their domain from several places, not sorted by chance."""
-    spark.conf.set("spark.sql.adaptive.enabled", "false")
     spark.conf.set("spark.sql.shuffle.partitions", "7")
     yield spark
-    spark.conf.set("spark.sql.adaptive.enabled", "true")
     spark.conf.set("spark.sql.shuffle.partitions", "2")
 
 
@@ -223,12 +221,21 @@ def test_a_document_that_is_scored_no_more_leaves_the_ranking(spark, namespace, 
 
 
 def test_several_scorers_without_a_choice_are_listed(spark, namespace):
-    write(spark, namespace, [score_row("a", "d", 0.5)], ("s1", "s2"))
+    rows = [score_row("a", "d", 0.5), score_row("a", "d", None, scorer_id="s2")]
+    write(spark, namespace, rows, ("s1", "s2"))
     with pytest.raises(ValueError, match="has 2 scorers; name one with --scorer-id:") as error:
         rank.run(RankSettings(namespace=namespace), spark)
     assert "\n  s2  tiny, mask mask-s2 (uniform), window 64, float32, since 2026-01-01" in str(error.value)
     with pytest.raises(ValueError, match=r"--scorer-id is 's3', but namespace .* has only:\n  s1"):
         rank.run(RankSettings(namespace=namespace, scorer_id="s3"), spark)
+    with pytest.raises(ValueError, match=r"s2 has no scored document \(1 empty\)"):
+        rank.run(RankSettings(namespace=namespace, scorer_id="s2"), spark)
+
+
+def test_a_scorer_that_has_scored_nothing_yet_is_no_choice(spark, namespace):
+    write(spark, namespace, [score_row("a", "d", 0.5)], ("s1", "s2"))
+    rank.run(RankSettings(namespace=namespace), spark)
+    assert {row["scorer_id"] for row in Namespace.parse(namespace).read(spark, rankings.TABLE).collect()} == {"s1"}
     with pytest.raises(ValueError, match=r"s2 has no scored document \(no rows at all\)"):
         rank.run(RankSettings(namespace=namespace, scorer_id="s2"), spark)
 

@@ -127,7 +127,9 @@ def test_the_plan_of_bins_gathers_neither_a_domain_nor_all_documents_in_one_task
 def test_windows_are_for_small_domains_and_bins_for_large_ones(
     spark: SparkSession, many: DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert choose_method(many) == "window"
+    assert choose_method(many, 2_000_000) == "window"
     monkeypatch.setattr("jobs.ranking.ranks.SMALL_DOMAIN", 15_999)
-    assert choose_method(many) == "bins"
-    assert choose_method(many.filter("domain <> 'large'")) == "window"
+    assert choose_method(many, 2_000_000) == "bins"
+    assert choose_method(many.filter("domain <> 'large'"), 2_000_000) == "window"
+    # So few rows hold no large domain: nothing is counted.
+    assert choose_method(many, 15_999) == "window"

@@ -54,7 +54,11 @@ def num_selected(spark: SparkSession, namespace: str) -> int:
     return place.read(spark, selections.TABLE).count() if place.exists(spark, "selections") else 0
 
 
-def test_a_fraction_of_the_documents_of_each_domain_is_taken_with_exceptions_by_domain(run: Run) -> None:
+@pytest.mark.parametrize("few_rows", [0, 10**6], ids=["bins", "window"])
+def test_a_fraction_of_the_documents_of_each_domain_is_taken_with_exceptions_by_domain(
+    run: Run, few_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.ranking.order.FEW_ROWS", few_rows)
     by_default = {domain: members[: len(members) * 2 // 10] for domain, members in DOMAINS.items()}
     assert run() == set().union(*map(ids, by_default.values()))
     half = {domain: members[: len(members) // 2] for domain, members in DOMAINS.items()}
@@ -127,7 +131,7 @@ def test_the_rule_is_of_what_the_joins_leave(run: Run, spark: SparkSession, fill
 def test_ranks_of_influence_and_quality_are_combined_within_domains(
     run: Run, spark: SparkSession, filled: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.selecting.candidates.choose_method", lambda _: method)
+    monkeypatch.setattr("jobs.selecting.candidates.choose_method", lambda *_: method)
     monkeypatch.setattr("jobs.ranking.bins.SMALLEST_BIN", 2)
     infinite = {0: -math.inf, 10: math.inf}
     quality = {row["doc_id"]: infinite.get(n * 7 % 11, (n * 7 % 11) / 10) for n, row in enumerate(ROWS)}
