@@ -126,7 +126,7 @@ def enough_tasks(spark: SparkSession, num_rows: int, *, is_small: bool = False) 
 
 
 def adaptive_plans(spark: SparkSession) -> AbstractContextManager[None]:
-    """Spark plans queries in the block anew as they run, by what it sees: it merges small tasks, and writes few files."""
+    """Spark changes plans in the block as they run, by what it sees: it merges small tasks, and writes few files."""
     return settings_in_block(spark, {ADAPTIVE: "true"})
 
 
