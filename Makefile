@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 
-.PHONY: setup demo test test-faults unit check bench bench-select clean
+.PHONY: setup demo test test-faults unit check bench bench-driver bench-select clean
 setup: .venv/installed
 
 .venv/installed: pyproject.toml conf/requirements.txt conf/install_delta.py conf/archive_classes.py
@@ -52,6 +52,9 @@ test-faults: setup
 
 bench: .venv-bench/installed
 	.venv-bench/bin/python -m tests.benchmarks $(BENCH)
+
+bench-driver: setup
+	$(BIN)/python -m tests.benchmarks.driver $(BENCH)
 
 bench-select: setup
 	$(BIN)/python -m tests.benchmarks.selecting $(BENCH)
