@@ -115,6 +115,12 @@ _ALL = (
         summary="run Spark SQL over the namespace's tables by their bare names",
     ),
     Stage(
+        "run",
+        "jobs.run",
+        settings="RunSettings",
+        summary="run the stages that a file describes, one after the other in one session",
+    ),
+    Stage(
         "demo",
         "jobs.demo",
         settings="DemoSettings",

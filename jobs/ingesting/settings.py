@@ -61,7 +61,7 @@ class IngestSettings(StageSettings):
                 raise ValueError("--upgrade reads no input; leave --input out, and ingest afterwards")
             return self
         if not self.input:
-            raise ValueError("--input is missing: the file, folder, table or dataset to read")
+            raise ValueError("--input is needed: the file, folder, table or dataset to read")
         if (self.domain is None) == (self.domain_column is None):
             both = "not both" if self.domain else "neither was given"
             raise ValueError(f"name the domain with --domain NAME or --domain-column COLUMN ({both})")

@@ -22,8 +22,8 @@ STAGES = {
     "demo_inputs",
 }
 LAYERS = [{"terminal"}, {"settings"}, {"spark"}, {"hub"}, {"corpus"}, {"ranking"}, STAGES, {"stages"}, {"cli"}]
-FILES_OF_STAGES = {path.stem for path in JOBS.glob("*.py")} - {"__init__", "stages", "cli", "demo"}
-LAYERS += [FILES_OF_STAGES, {"demo"}]
+FILES_OF_STAGES = {path.stem for path in JOBS.glob("*.py")} - {"__init__", "stages", "cli", "demo", "run"}
+LAYERS += [FILES_OF_STAGES, {"demo", "run"}]
 
 
 def layer(part: str) -> int:

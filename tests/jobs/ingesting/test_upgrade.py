@@ -108,5 +108,5 @@ def test_what_cannot_be_upgraded_is_said(spark: SparkSession, namespace: str) ->
         upgrade(spark, namespace)
     with pytest.raises(ValueError, match="--upgrade reads no input"):
         IngestSettings(namespace=namespace, upgrade=True, input="texts/")
-    with pytest.raises(ValueError, match="--input is missing"):
+    with pytest.raises(ValueError, match="--input is needed"):
         IngestSettings(namespace=namespace, domain="d")
