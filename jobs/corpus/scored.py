@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobs.spark.namespace import Namespace
 
 
-# Bytes of a row of scores in a file: a hash and several numbers do not compress.
+# Bytes of a scored row in a file of scores: half a hash in hex, and five doubles, do not compress.
 SMALLEST_ROW = 64
 # A corpus of fewer bytes of files has few rows.
 SMALL_BYTES = 2**30

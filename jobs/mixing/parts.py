@@ -92,7 +92,7 @@ def read_parts(spark: SparkSession, namespace: Namespace, *, settings: MixSettin
 
 
 def draw(spark: SparkSession, documents: DataFrame, *, settings: MixSettings, origin: str) -> DataFrame:
-    """A part's documents, as put_in_order takes them: in an order drawn by hash, with the tokens of all repeats."""
+    """A part's documents, as take_first takes them: in an order drawn by hash, with the tokens of all repeats."""
     of_selection = origin == "selected"
     values: dict[str, Any] = {
         "repeats": settings.repeats if of_selection else 1,

@@ -15,9 +15,9 @@ from pyspark.sql import functions as F
 from jobs.score import ScoreSettings
 from jobs.scoring.scorers import resolve_scorer
 from jobs.spark.namespace import Namespace
-from schemas import head_masks, runs, scorers, scores
-from tests.jobs.corpus.corpus_cases import insert
-from tests.jobs.scoring.scoring_cases import HEADS, WINDOW, add_documents, documents, scores_by_id
+from schemas import corpus, head_masks, runs, scorers, scores
+from tests.jobs.corpus.corpus_cases import corpus_row, insert
+from tests.jobs.scoring.scoring_cases import HEADS, WINDOW, add_documents, all_scores, documents, scores_by_id
 from tests.udfs.conftest import SENTENCES, byte_level_tokenizer
 from tests.udfs.models import tiny_model
 from udfs.paired import PairedScorer
@@ -129,6 +129,24 @@ def test_any_delta_table_can_be_scored_by_its_own_column_names(
     found = scores_by_id(spark, namespace)
     assert sorted(found) == ["0", "1", "2", "3"]
     assert {row["domain"] for row in found.values()} == {"x"}
+
+
+def test_hashes_of_ones_own_table_are_checked_where_its_texts_are_scored(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "theirs")
+    rows = [corpus_row(doc_id, "x", text) for doc_id, text in documents(4).items()]
+    theirs = spark.createDataFrame(rows, corpus.TABLE.schema).withColumnRenamed("text_sha256", "digest")
+    theirs.write.format("delta").save(path)
+    assert score(corpus_table=path, text_sha256_column="digest")["num_documents"] == 4
+    # Scores of the same texts without the column are of the same hashes.
+    assert score(corpus_table=path)["num_documents"] == 0
+    spark.sql(f"update delta.`{path}` set digest = sha2('another text', 256) where doc_id = 'doc-001'")
+    with pytest.raises(
+        Exception, match="column digest is not the SHA-256 in hex of column text, as in document doc-001"
+    ):
+        score(corpus_table=path, text_sha256_column="digest", mode="reconcile")
+    assert {row["status"] for row in all_scores(spark, namespace)} == {"scored"}
 
 
 def test_a_missing_column_is_named_with_those_that_are_there(
