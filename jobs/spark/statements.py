@@ -28,10 +28,14 @@ def run_statement(
     if values:
         _let_delta_bind(spark)
     # PySpark makes a view of each input, and when it drops the view, Spark forgets what is persisted under that plan.
-    # The condition makes it another plan, and costs nothing: the optimiser removes it.
-    frames = {key: value if isinstance(value, str) else value.where(F.lit(True)) for key, value in inputs.items()}
+    # The condition makes it another plan, and costs nothing: the optimiser removes it. What is merged into is a table.
+    text = statement(name)
+    frames = {
+        key: value if isinstance(value, str) or f"merge into {{{key}}}" in text else value.where(F.lit(True))
+        for key, value in inputs.items()
+    }
     with _inlined_steps(spark):
-        return spark.sql(statement(name), args=values or {}, **frames)
+        return spark.sql(text, args=values or {}, **frames)
 
 
 def local_rows(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: str | StructType) -> DataFrame:
