@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 # In the order in which they run.
 PIPELINE = ("ingest", "probes", "detect-heads", "score", "dedup", "rank", "select", "mix", "export")
 # What a stage returns, which those after it take unless they name another.
-PASSED_ON = ("scorer_id", "selection_id", "mixture_id")
+PASSED_ON = ("mask_id", "scorer_id", "selection_id", "mixture_id")
 
 
 class RunSettings(StageSettings):
@@ -68,6 +69,16 @@ def run(settings: RunSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, before any work, for settings that are wrong in any section, and for a file without a stage.
     """
     steps = find_steps(settings)
+    with redirect_stdout(sys.stderr) if settings.json_output else nullcontext():
+        run_steps(steps, spark, dry_run=settings.dry_run)
+    results = {step.name: step.result for step in steps}
+    if settings.json_output:
+        print(json.dumps(results, default=str))
+    return results
+
+
+def run_steps(steps: list[Step], spark: SparkSession, *, dry_run: bool) -> None:
+    """Run the stages in turn, up to the first that fails; a table at the end says how each ended."""
     try:
         for number, step in enumerate(steps, start=1):
             passed_on = {
@@ -77,15 +88,11 @@ def run(settings: RunSettings, spark: SparkSession) -> dict[str, Any]:
                 if isinstance(step_before.result, dict) and key in step_before.result
             }
             print(f"\n[{number}/{len(steps)}] {step.name}", flush=True)
-            run_step(step, spark, passed_on=passed_on, dry_run=settings.dry_run)
+            run_step(step, spark, passed_on=passed_on, dry_run=dry_run, is_first=number == 1)
             print(f"[{number}/{len(steps)}] {step.name}: {step.state} in {duration(step.seconds)}", flush=True)
     finally:
         rows = [[step.name, step.state, duration(step.seconds) if step.seconds else ""] for step in steps]
-        print("\n" + plain_table(["stage", "state", "time"], rows))
-    results = {step.name: step.result for step in steps}
-    if settings.json_output:
-        print(json.dumps(results, default=str))
-    return results
+        print("\n" + plain_table(["stage", "state", "time"], rows), flush=True)
 
 
 def find_steps(settings: RunSettings) -> list[Step]:
@@ -101,7 +108,10 @@ def find_steps(settings: RunSettings) -> list[Step]:
             f"--config {settings.config} has no section of a stage{between}; write one for each stage to run, such as "
             "rank: (it may be empty)"
         )
-    argv = ["--config", settings.config or "", "--namespace", settings.namespace]
+    argv = ["--config", settings.config or ""]
+    # A flag of the run is one of each stage. Without it, a section may have a namespace of its own.
+    if settings.namespace != STAGES["run"].load_settings(argv).namespace:
+        argv += ["--namespace", settings.namespace]
     steps, wrong = [], []
     for name in names:
         try:
@@ -113,10 +123,12 @@ def find_steps(settings: RunSettings) -> list[Step]:
     return steps
 
 
-def run_step(step: Step, spark: SparkSession, *, passed_on: dict[str, Any], dry_run: bool) -> None:
+def run_step(step: Step, spark: SparkSession, *, passed_on: dict[str, Any], dry_run: bool, is_first: bool) -> None:
     """Run one stage, or say what it would do; an error names the stage and how to go on."""
     fields = type(step.settings).model_fields
     missing = {key: value for key, value in passed_on.items() if key in fields and getattr(step.settings, key) is None}
+    if getattr(step.settings, "heads_file", None) is not None:
+        missing.pop("mask_id", None)
     settings = step.settings.model_copy(update=missing)
     begin = time.monotonic()
     try:
@@ -124,28 +136,32 @@ def run_step(step: Step, spark: SparkSession, *, passed_on: dict[str, Any], dry_
             step.result = STAGES[step.name].function()(settings, spark)
             step.state = "done"
         else:
-            step.state = say_what_it_would_do(step.name, settings, spark)
-    except ValueError as error:
+            say_what_it_would_do(step.name, settings, spark, is_first=is_first)
+            step.state = "would run"
+    except BaseException as error:
         step.state = "failed"
-        raise ValueError(f"{step.name}: {error}\n(go on with --from {step.name} once that is mended)") from error
-    except BaseException:
-        step.state = "failed"
+        go_on = f"go on with --from {step.name} once that is mended"
+        # Subclasses of ValueError, such as UnicodeDecodeError, come from other people's code.
+        if type(error) is ValueError:
+            raise ValueError(f"{step.name}: {error}\n({go_on})") from error
+        print(f"{step.name} failed; {go_on}", file=sys.stderr)
         raise
     finally:
         step.seconds = time.monotonic() - begin
 
 
-def say_what_it_would_do(name: str, settings: StageSettings, spark: SparkSession) -> str:
-    """Print the stage's settings and, where it can tell, what it would do; returns the state for the table."""
+def say_what_it_would_do(name: str, settings: StageSettings, spark: SparkSession, *, is_first: bool) -> None:
+    """Print the stage's settings and, where it can tell, what it would do."""
     chosen = settings.model_dump(exclude={"config"}, exclude_unset=True)
     print(f"would run {name} with " + ", ".join(f"{key} {value}" for key, value in chosen.items()))
     if "dry_run" in type(settings).model_fields:
         try:
             STAGES[name].function()(settings.model_copy(update={"dry_run": True}), spark)
         except ValueError as error:
-            # What the stages before it have not written yet is missing.
+            if is_first:
+                raise
+            # What the stages before it have not written yet may be missing.
             print(f"what it would do cannot be told yet: {error}")
-    return "would run"
 
 
 if __name__ == "__main__":

@@ -143,6 +143,11 @@ def create_table(spark: SparkSession, contract: TableContract, identifier: str) 
     """
     spark.sql(create_statement(contract, identifier))
     check_table(spark.table(identifier).schema, contract, identifier)
+    add_constraints(spark, contract, identifier)
+
+
+def add_constraints(spark: SparkSession, contract: TableContract, identifier: str) -> None:
+    """Give the table those constraints of the contract that it does not have; fails where a row breaks one."""
     present = _constraints(spark, identifier)
     for name, condition in contract.checks.items():
         if name not in present:

@@ -64,21 +64,26 @@ def _checked_documents(table: DataFrame, source: DocumentTable) -> DataFrame:
     return documents_of(table, source)
 
 
-def documents_of(table: DataFrame, source: DocumentTable) -> DataFrame:
-    """The table's rows as documents, with the columns that read_documents names."""
+def documents_of(table: DataFrame, source: DocumentTable, *, may_be_old: bool = False) -> DataFrame:
+    """The table's rows as documents, with the columns that read_documents names.
+
+    may_be_old: rows may be of a corpus before its upgrade, without hashes and sizes, as a stream reads them.
+    """
     from pyspark.sql import functions as F
 
     text = F.col(quote_name(source.text)).cast("string")
     text_sha256 = F.sha2(F.coalesce(text, F.lit("")).cast("binary"), 256)
     num_bytes = F.coalesce(F.octet_length(text), F.lit(0)).cast("bigint")
     if source.text_sha256 is not None:
-        stored = F.lower(F.col(quote_name(source.text_sha256)).cast("string"))
+        given = F.lower(F.col(quote_name(source.text_sha256)).cast("string"))
         # Whoever reads the text checks the hash that others trust.
-        text = F.when(stored.eqNullSafe(text_sha256), text).otherwise(F.raise_error(_wrong_hash(source)))
-        text_sha256 = stored
+        text = F.when(given.eqNullSafe(text_sha256), text).otherwise(F.raise_error(_wrong_hash(source)))
+        text_sha256 = given
     elif source.is_corpus:
         # A constraint of the table keeps them what they are called.
-        text_sha256, num_bytes = F.col("text_sha256"), F.col("num_bytes")
+        stored = F.col("text_sha256"), F.col("num_bytes")
+        made = (text_sha256, num_bytes)
+        text_sha256, num_bytes = map(F.coalesce, stored, made) if may_be_old else stored
     return table.select(
         F.col(quote_name(source.doc_id)).cast("string").alias("doc_id"),
         F.col(quote_name(source.domain)).cast("string").alias("domain"),

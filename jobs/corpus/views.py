@@ -47,6 +47,14 @@ def with_views(
     return result
 
 
+def lacks_hashes(corpus_table: DataFrame) -> bool:
+    """Whether this is a corpus of an older version, of which views cannot tell the texts: see ingest --upgrade."""
+    from schemas import corpus
+    from schemas.contract import missing_columns
+
+    return bool(missing_columns(corpus_table.schema, corpus.TABLE))
+
+
 def with_inputs(names: Collection[str]) -> set[str]:
     """The names, and the names of whatever the views among them are made of."""
     result = set(names)

@@ -31,7 +31,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
 
     namespace = Namespace.parse(settings.namespace)
     if settings.upgrade:
-        return upgrade_corpus(spark, namespace)
+        return upgrade_corpus(settings, spark, namespace)
     if not settings.dry_run:
         namespace.require_creatable(spark, corpus.TABLE)
     existing = _existing(spark, namespace)

@@ -62,9 +62,8 @@ def _about(settings: MixSettings, selection: dict[str, str], versions: dict[str,
     from schemas.identity import identity
 
     # The selection is part of the identity by itself, whether it was named or is the only one.
-    asked = json.dumps(
-        settings.model_dump(exclude={"namespace", "config", "json_output", "selection_id"}), sort_keys=True
-    )
+    other = {"namespace", "config", "json_output", "selection_id", "text_sha256_column"}
+    asked = json.dumps(settings.model_dump(exclude=other), sort_keys=True)
     # A selection's rows follow from its id, whatever else has been selected since.
     others = {name: version for name, version in versions.items() if name != selections.TABLE.name}
     now = datetime.now(UTC)

@@ -74,14 +74,21 @@ def _register(
     words: those of the query in small letters: what it does not mention is not opened. Left out are tables that cannot
     be read, such as a view of a table that is gone.
     """
-    from jobs.corpus.views import VIEWS, with_inputs, with_views
+    from jobs.corpus.views import VIEWS, lacks_hashes, with_inputs, with_views
     from jobs.spark.spark_errors import spark_reasons
+    from schemas import corpus
 
     wanted = {name.lower() for name in names} | VIEWS.keys() if words is None else with_inputs(words)
     opened = {name: _open(spark, namespace.identifier(name)) for name in names if name.lower() in wanted}
     with spark_reasons(f"namespace {namespace} cannot be read"):
         readable = {name: table for name, table in opened.items() if table is not None}
-        queryable = with_views(spark, namespace, readable, has_corpus="corpus" in names, wanted=wanted)
+        of_views = dict(readable)
+        if "corpus" in readable and "live_texts" in wanted and lacks_hashes(readable["corpus"]):
+            # Views would be empty. Whoever asks for one is told why; a query of other tables goes on without them.
+            if words is not None:
+                namespace.read(spark, corpus.TABLE)
+            of_views.pop("corpus")
+        queryable = readable | with_views(spark, namespace, of_views, has_corpus="corpus" in names, wanted=wanted)
     for name, table in queryable.items():
         # Unquoted, a name of digits would be a number.
         table.createOrReplaceTempView(quote_name(name))

@@ -24,6 +24,7 @@ def run(settings: ViewsSettings, spark: SparkSession) -> None:
     from jobs.spark.namespace import Namespace
     from jobs.spark.spark_errors import spark_reasons
     from jobs.spark.statements import statement
+    from schemas import corpus
 
     namespace = Namespace.parse(settings.namespace)
     if namespace.folder:
@@ -31,6 +32,9 @@ def run(settings: ViewsSettings, spark: SparkSession) -> None:
             f"namespace {namespace} is a folder, which cannot hold views; query them with attention-influence sql"
         )
     available = {name: namespace.identifier(name) for name in namespace.table_names(spark) if name not in VIEWS}
+    if "corpus" in available:
+        # A corpus of an older version is refused: the views over it would be empty.
+        namespace.read(spark, corpus.TABLE)
     available["corpus_name"] = quote_text(namespace.identifier("corpus"))
     for name in VIEWS:
         inputs = view_inputs(name, available, has_corpus="corpus" in available)

@@ -88,13 +88,6 @@ class Bins:
     edges: BinEdges
     of_domain: dict[str, list[Bin]]
 
-    def totals(self) -> dict[str, tuple[int, int]]:
-        """Domain to its documents and tokens."""
-        return {
-            domain: (sum(part.num_documents for part in parts), sum(part.num_tokens for part in parts))
-            for domain, parts in self.of_domain.items()
-        }
-
     def as_rows(self, spark: SparkSession) -> DataFrame:
         """One row per bin, with BIN_COLUMNS."""
         rows = [tuple(asdict(part).values()) for parts in self.of_domain.values() for part in parts]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.ranking.bins import cut_into_bins
 from jobs.ranking.columns import pack, unpack
-from jobs.ranking.cutoffs import Limit, take_from_top
+from jobs.ranking.cutoffs import UNLIMITED, Limit, take_from_top
 from jobs.spark.statements import local_rows, run_statement
 from jobs.spark.tasks import FEW_ROWS
 
@@ -34,6 +34,6 @@ def take_first(spark: SparkSession, documents: DataFrame, *, num_rows: int, limi
     if num_rows > FEW_ROWS:
         return take_from_top(spark, cut_into_bins(spark, documents), limits)
     ranked = run_statement(spark, "ranking/ranked_by_window", documents=pack(documents))
-    rows = [(domain, *asdict(limit).values()) for domain, limit in limits.items()]
+    rows = [(domain, *(min(most, UNLIMITED) for most in asdict(limit).values())) for domain, limit in limits.items()]
     of_domains = local_rows(spark, rows, LIMIT_COLUMNS)
     return unpack(run_statement(spark, "ranking/within_limits", ranked=ranked, limits=of_domains))

@@ -45,20 +45,19 @@ def run(settings: RankSettings, spark: SparkSession) -> None:
     namespace = Namespace.parse(settings.namespace)
     scorer_id, num_rows = choose_scorer(spark, namespace, settings.scorer_id)
     source = settings.document_table()
+    is_read_once = num_rows <= SMALL_DOMAIN and settings.method != "bins"
     current = current_scores(
-        # Read once, in one query.
         spark,
         namespace,
         scorer_id=scorer_id,
         num_rows=num_rows,
         source=source,
-        at_version=False,
+        at_version=not is_read_once,
     )
     documents = scored_documents(current.rows).withColumn("order_value", F.col("influence_score"))
     with ExitStack() as stack:
         stack.enter_context(enough_tasks(spark, num_rows, is_small=current.is_small))
-        if num_rows > SMALL_DOMAIN or settings.method == "bins":
-            # Bins read them several times.
+        if not is_read_once:
             stack.enter_context(persisted(documents))
         method = choose_method(documents, num_rows) if settings.method == "auto" else settings.method
         rows = ranked(spark, documents, method).withColumn("scorer_id", F.lit(scorer_id))

@@ -59,7 +59,7 @@ def _run(spark: SparkSession, stream: Stream, score: ScoreBatch) -> None:
     if stream.first_version is not None:
         reader = reader.option("startingVersion", str(stream.first_version))
     table = reader.load(stream.table.path) if stream.table.path else reader.table(stream.table.identifier)
-    documents = documents_of(table, stream.table.columns)
+    documents = documents_of(table, stream.table.columns, may_be_old=True)
     failures: list[BaseException] = []
     stream_ids: list[str] = []
     is_named = threading.Event()

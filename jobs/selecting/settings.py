@@ -10,6 +10,8 @@ from jobs.settings.documents import DocumentSettings
 
 RULES = ("fraction", "token_fraction", "tokens", "threshold")
 DEFAULT_FRACTION = 0.2
+# Settings on which it does not depend what is selected.
+NOT_PART_OF_IT = ("namespace", "config", "json_output", "dry_run", "scorer_id", "text_sha256_column")
 
 
 class SelectSettings(DocumentSettings):
@@ -119,5 +121,5 @@ class SelectSettings(DocumentSettings):
 
     def what_was_asked(self) -> dict[str, Any]:
         """The settings that decide what is selected."""
-        asked = self.model_dump(exclude={"namespace", "config", "json_output", "dry_run", "scorer_id", *RULES})
+        asked = self.model_dump(exclude={*NOT_PART_OF_IT, *RULES})
         return asked | {"rule": self.rule, "value": self.general_value}

@@ -42,7 +42,7 @@ class DocumentSettings(StageSettings):
         None,
         min_length=1,
         description="its column with the SHA-256 of the text in hex, so that no text is read where none is needed; "
-        "corpus has one",
+        "keep it in step with the text; corpus has one",
     )
 
     def document_table(self) -> DocumentTable:

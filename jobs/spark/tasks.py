@@ -32,6 +32,8 @@ FEW_ROWS = 1_000_000
 # For few rows: each query one job of few tasks. What Spark does for large tables (broadcasts, queries that narrow down
 # others, plans that change on the way) costs jobs of its own.
 FEW_TASKS = 4
+# More than enough for any table; Spark counts them in 32 bits.
+MOST_TASKS = 100_000
 FOR_FEW_ROWS = {
     ADAPTIVE: "false",
     "spark.sql.autoBroadcastJoinThreshold": "-1",
@@ -39,6 +41,7 @@ FOR_FEW_ROWS = {
 }
 # The second, where it is set, overrides the first.
 PARTITIONS = ("spark.sql.shuffle.partitions", "spark.sql.adaptive.coalescePartitions.initialPartitionNum")
+DEFAULTS = (str(SHUFFLE_PARTITIONS), None)
 
 
 def num_tasks(spark: SparkSession, asked: int | None, checkpoint: Checkpoint, pass_tokens: int) -> int:
@@ -109,13 +112,13 @@ def enough_tasks(spark: SparkSession, num_rows: int, *, is_small: bool = False) 
     is_small: no table that is read in the block has more than FEW_ROWS rows; the queries get few tasks and plain plans.
     """
     first = PARTITIONS[0]
-    partitions = {key: spark.conf.get(key, None) or "" for key in PARTITIONS}
+    partitions = {key: spark.conf.get(key, default) or "" for key, default in zip(PARTITIONS, DEFAULTS, strict=True)}
     settings: dict[str, str] = {}
     if is_small:
         settings = dict(FOR_FEW_ROWS)
         if not partitions[first].isdigit() or int(partitions[first]) > FEW_TASKS:
             settings[first] = str(FEW_TASKS)
-    elif (wanted := num_rows // ROWS_PER_TASK) > 1:
+    elif (wanted := min(MOST_TASKS, num_rows // ROWS_PER_TASK)) > 1:
         settings = {JOINED_BYTES: BYTES_PER_TASK, ADAPTIVE: "true"}
         # It may be unset, or what some platforms write: auto.
         settings |= {

@@ -152,14 +152,16 @@ def window_and_filter(spark: SparkSession, table: str) -> dict[str, Any]:
 
 def cut_off(spark: SparkSession, table: str) -> dict[str, Any]:
     """As select does it."""
-    from jobs.ranking.bins import cut_into_bins
-    from jobs.ranking.cutoffs import Limit, take_from_top
+    from jobs.ranking.cutoffs import Limit
+    from jobs.ranking.order import domain_totals, take_first
     from jobs.spark.tasks import enough_tasks
 
-    with enough_tasks(spark, int(Path(table).name)):
-        bins = cut_into_bins(spark, spark.read.parquet(table))
-        limits = {domain: Limit(max_documents=count // 5) for domain, (count, _) in bins.totals().items()}
-        return _fingerprint(take_from_top(spark, bins, limits))
+    num_rows = int(Path(table).name)
+    with enough_tasks(spark, num_rows):
+        documents = spark.read.parquet(table)
+        totals = domain_totals(documents)
+        limits = {domain: Limit(max_documents=count // 5) for domain, (count, _) in totals.items()}
+        return _fingerprint(take_first(spark, documents, num_rows=num_rows, limits=limits))
 
 
 def joins(spark: SparkSession, table: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 -- One row for each document read, as corpus will hold it.
 -- Workers read text as UTF-8 and fail on anything else, so each invalid byte becomes U+FFFD here.
--- A null text has no hash: such documents share the id 'null'.
+-- A null text has the hash of an empty one. Where ids are hashes, documents without a text share the id 'null'.
 with documents as (select * from {documents}),
 valid as (
     select

@@ -168,7 +168,6 @@ def test_running_again_gives_the_same_rows_from_any_partitions_and_forgets_docum
     run(spark, namespace)
     first = rows_of(spark, namespace)
     spark.conf.set("spark.sql.shuffle.partitions", "2")
-    spark.conf.set("spark.sql.adaptive.enabled", "true")
     shuffled = list(texts.items())
     random.Random(3).shuffle(shuffled)
     write(spark, namespace, dict(shuffled))
@@ -187,10 +186,8 @@ def test_running_again_gives_the_same_rows_from_any_partitions_and_forgets_docum
 @pytest.fixture
 def scattered(spark):
     """Spark as on a large table: rows reach their cluster from several places."""
-    spark.conf.set("spark.sql.adaptive.enabled", "false")
     spark.conf.set("spark.sql.shuffle.partitions", "5")
     yield spark
-    spark.conf.set("spark.sql.adaptive.enabled", "true")
     spark.conf.set("spark.sql.shuffle.partitions", "2")
 
 

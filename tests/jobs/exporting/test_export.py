@@ -141,12 +141,10 @@ def test_the_manifest_says_where_it_all_came_from(exports):
 def test_the_order_is_shuffled_yet_the_same_in_shards_of_other_sizes_on_another_cluster(
     spark, exports, mixed, tmp_path
 ):
-    spark.conf.set("spark.sql.adaptive.enabled", "false")
     spark.conf.set("spark.sql.shuffle.partitions", "5")
     try:
         manifest = export_to(spark, mixed, tmp_path / "other", shard_bytes=3 * SHARD_BYTES)
     finally:
-        spark.conf.set("spark.sql.adaptive.enabled", "true")
         spark.conf.set("spark.sql.shuffle.partitions", "2")
     order = keys(read_rows(exports["parquet"]))
     before = json.loads((exports["parquet"] / "manifest.json").read_text())

@@ -8,26 +8,29 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import ingest, rank
+from jobs import ingest, rank, sql
 from jobs.ingest import IngestSettings
 from jobs.rank import RankSettings
 from jobs.spark.namespace import Namespace
+from jobs.sql import SqlSettings
 from schemas import corpus
 from tests.jobs.conftest import Score
 from tests.jobs.ingesting.ingest_cases import num_commits
 from tests.jobs.scoring.scoring_cases import add_documents, all_scores, documents
 
-OLD_COLUMNS = ("doc_id", "domain", "text", "source")
-
 
 def make_old(spark: SparkSession, namespace: str, texts: dict[str, Any]) -> None:
     """A corpus as earlier versions made it."""
-    rows = [(doc_id, "prose", text, None) for doc_id, text in texts.items()]
     table = Namespace.parse(namespace).identifier("corpus")
     spark.sql(
         f"create table {table} (doc_id string not null, domain string not null, text string, source string) using delta"
         " tblproperties ('delta.constraints.doc_id_not_empty' = \"doc_id <> ''\")"
     )
+    add_old(spark, namespace, texts)
+
+
+def add_old(spark: SparkSession, namespace: str, texts: dict[str, Any]) -> None:
+    rows = [(doc_id, "prose", text, None) for doc_id, text in texts.items()]
     frame = spark.createDataFrame(rows, "doc_id string, domain string, text string, source string")
     frame.write.format("delta").mode("append").save(f"{namespace}/corpus")
 
@@ -44,6 +47,8 @@ def test_a_corpus_of_an_older_version_is_refused_until_one_command_has_upgraded_
     make_old(spark, namespace, texts)
     with pytest.raises(ValueError, match=r"older version, without num_bytes, text_sha256.*ingest --upgrade"):
         score()
+    assert ingest.run(IngestSettings(namespace=namespace, upgrade=True, dry_run=True), spark)["added"]
+    assert num_commits(spark, namespace) == 2
     assert upgrade(spark, namespace) == ["text_sha256", "num_bytes"]
     rows = {row["doc_id"]: row for row in Namespace.parse(namespace).read(spark, corpus.TABLE).collect()}
     assert {doc_id: row["text"] for doc_id, row in rows.items()} == texts
@@ -69,12 +74,29 @@ def test_a_stream_goes_on_over_an_upgrade_and_scores_nothing_twice(
         earlier.setattr(corpus.TABLE.schema, "names", [field.name for field in old])
         earlier.setattr("jobs.settings.documents.DocumentTable.is_corpus", False)
         assert score()["num_documents"] == 4
+    # What was added before the upgrade and not scored yet has no hashes in the files that the stream reads.
+    add_old(spark, namespace, documents(3, first=10))
     upgrade(spark, namespace)
+    assert score()["num_documents"] == 3
     assert score()["num_documents"] == 0
     add_documents(spark, namespace, documents(2, first=4))
     assert score()["num_documents"] == 2
-    assert len(all_scores(spark, namespace)) == 6
+    rows = all_scores(spark, namespace)
+    assert len(rows) == 9
+    assert {row["status"] for row in rows} == {"scored"}
     rank.run(RankSettings(namespace=namespace), spark)
+
+
+def test_views_over_a_corpus_of_an_older_version_are_refused_and_its_own_columns_are_not(
+    spark: SparkSession, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_old(spark, namespace, documents(3))
+    sql.run(SqlSettings(namespace=namespace, query="select count(*) as n from corpus"), spark)
+    assert capsys.readouterr().out.split() == ["n", "3"]
+    with pytest.raises(ValueError, match="ingest --upgrade"):
+        sql.run(SqlSettings(namespace=namespace, query="select * from live_texts"), spark)
+    with pytest.raises(ValueError, match="has: corpus"):
+        sql.run(SqlSettings(namespace=namespace, query="select * from nowhere"), spark)
 
 
 @pytest.mark.parametrize("stopped_after", ["alter table", "the first comment"])

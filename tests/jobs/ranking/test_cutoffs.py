@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from jobs.ranking.bins import cut_into_bins
 from jobs.ranking.cutoffs import Limit, take_from_top
-from jobs.ranking.order import take_first
+from jobs.ranking.order import domain_totals, take_first
 from tests.jobs.ranking.ranking_cases import ROWS, SCHEMA, Row, documents_of
 
 LIMITS = st.dictionaries(
@@ -78,10 +78,14 @@ def test_queries_that_spark_compiles_take_the_same(spark: SparkSession, compiled
     assert found == plainly_taken(documents, limits)
 
 
+def test_a_limit_beyond_what_numbers_hold_is_none(spark: SparkSession) -> None:
+    documents = spark.createDataFrame(documents_of([("code", 0.5, 7), ("code", 0.9, 8)]), SCHEMA)
+    assert take_first(spark, documents, num_rows=2, limits={"code": Limit(max_tokens=10**20)}).count() == 2
+
+
 def test_totals_are_of_every_document(spark: SparkSession) -> None:
     documents = documents_of([("code", 0.5, 10**12), ("code", 0.1, 3), ("law", 0.2, 5)])
-    bins = cut_into_bins(spark, spark.createDataFrame(documents, SCHEMA), 1)
-    assert bins.totals() == {"code": (2, 10**12 + 3), "law": (1, 5)}
+    assert domain_totals(spark.createDataFrame(documents, SCHEMA)) == {"code": (2, 10**12 + 3), "law": (1, 5)}
 
 
 def test_a_session_without_a_limit_of_arrows_batches_is_served_too(spark: SparkSession) -> None:

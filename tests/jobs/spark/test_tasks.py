@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from jobs.spark import tasks as workers
 from jobs.spark.tasks import (
+    FOR_FEW_ROWS,
     JOINED_BYTES,
     PARTITIONS,
     enough_tasks,
@@ -141,3 +142,30 @@ def test_large_tables_get_more_tasks_inside_the_block_and_the_session_its_own_se
         assert settings_now() == [*before[:2], "3"]
     finally:
         spark.conf.unset(PARTITIONS[1])
+
+
+def test_few_rows_get_few_tasks_and_plain_plans_and_the_session_its_own_settings_back(spark: SparkSession) -> None:
+    keys = (*FOR_FEW_ROWS, PARTITIONS[0])
+    before = {key: spark.conf.get(key, None) for key in keys}
+    spark.conf.set(PARTITIONS[0], "200")
+    try:
+        with enough_tasks(spark, 70, is_small=True):
+            assert {key: spark.conf.get(key) for key in keys} == FOR_FEW_ROWS | {PARTITIONS[0]: "4"}
+        assert {key: spark.conf.get(key, None) for key in keys} == before | {PARTITIONS[0]: "200"}
+    finally:
+        spark.conf.set(PARTITIONS[0], before[PARTITIONS[0]] or "")
+
+
+def test_a_session_that_does_not_name_its_partitions_gets_more_of_them_too(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.spark.tasks.ROWS_PER_TASK", 1)
+    before = spark.conf.get(PARTITIONS[0])
+    spark.conf.unset(PARTITIONS[0])
+    try:
+        with enough_tasks(spark, 4000):
+            assert spark.conf.get(PARTITIONS[0]) == "4000"
+        with enough_tasks(spark, 2**57):
+            assert spark.conf.get(PARTITIONS[0]) == "100000"
+    finally:
+        spark.conf.set(PARTITIONS[0], before)
