@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from jobs.corpus.views import VIEWS, with_views
 from jobs.spark.namespace import Namespace
 from schemas import runs
-from tests.jobs.corpus.corpus_cases import update
+from tests.jobs.corpus.corpus_cases import corpus_rows, update
 from tests.jobs.scoring.scoring_cases import add_documents, all_scores, corpus_table, documents, scores_by_id
 
 Score = Callable[..., dict[str, Any]]
@@ -86,10 +86,8 @@ def test_a_source_that_was_rewritten_is_compared_and_loses_nothing(
     table = corpus_table(namespace)
     expected = set(documents(4))
     if change == "overwrite":
-        spark.createDataFrame(
-            [(doc_id, "prose", text, None) for doc_id, text in documents(3, first=20).items()],
-            spark.table(table).schema,
-        ).write.format("delta").mode("overwrite").save(f"{namespace}/corpus")
+        rows = corpus_rows(spark, [(doc_id, "prose", text) for doc_id, text in documents(3, first=20).items()])
+        rows.write.format("delta").mode("overwrite").save(f"{namespace}/corpus")
         expected |= set(documents(3, first=20))
     elif change == "update":
         spark.sql(update(table, "concat(text, ' More.')", "doc_id = 'doc-002'"))
