@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import math
 import pkgutil
@@ -48,6 +49,8 @@ RELIED_ON = {
     "mixture": "mixture_id doc_id domain origin repeats",
     "mixture_runs": "mixture_id origin domain num_tokens epochs",
 }
+# What corpus says of a text that is empty or null.
+EMPTY = {"text_sha256": hashlib.sha256(b"").hexdigest(), "num_bytes": 0}
 SCORED = {
     "attempt": 1,
     "num_tokens": 10,
@@ -133,8 +136,11 @@ def test_a_failed_document_must_say_how(spark):
 @pytest.mark.parametrize(
     ("contract", "values", "checks"),
     [
-        (corpus.TABLE, {"doc_id": "a", "domain": "d"}, set()),
-        (corpus.TABLE, {"doc_id": "", "domain": ""}, {"doc_id_not_empty", "domain_not_empty"}),
+        (corpus.TABLE, {"doc_id": "a", "domain": "d"} | EMPTY, set()),
+        (corpus.TABLE, {"doc_id": "a", "domain": "d", "text": ""} | EMPTY, set()),
+        (corpus.TABLE, {"doc_id": "", "domain": ""} | EMPTY, {"doc_id_not_empty", "domain_not_empty"}),
+        (corpus.TABLE, {"doc_id": "a", "domain": "d", "text": "ü"} | EMPTY, {"text_hashed", "text_counted"}),
+        (corpus.TABLE, {"doc_id": "a", "domain": "d"}, {"text_hashed", "text_counted"}),
         (
             probes.TABLE,
             {"prompt": "abc", "value_start": 0, "value_end": 3, "num_pairs": 4, "num_tokens": 9},
