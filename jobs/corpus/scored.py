@@ -52,7 +52,7 @@ def current_scores(
     documents scored from other tables than the namespace's corpus, it is the last text scored. at_version: read scores
     and documents at their newest versions, whatever is written to them meanwhile; each takes a job to look up.
     """
-    from jobs.corpus.documents import read_at_newest_version, read_documents, source_name
+    from jobs.corpus.documents import source_name
     from jobs.spark.tasks import FEW_ROWS
     from schemas import corpus, runs, scores
 
@@ -66,32 +66,41 @@ def current_scores(
     if source.table or namespace.exists(spark, corpus.TABLE.name):
         num_bytes = size_in_bytes(spark, source_name(namespace, source))
         is_small = is_small and num_bytes is not None and num_bytes <= SMALL_BYTES
-        if source.table and source.text_sha256 is None:
-            size = "" if num_bytes is None else f" ({decimal(num_bytes)})"
-            print(
-                f"reading the texts of {source.table}{size} to see which of them are scored; with their hashes in a "
-                "column, --text-sha256-column spares that",
-                file=sys.stderr,
-            )
-        if at_version:
-            documents, versions[source.table or corpus.TABLE.name] = read_at_newest_version(spark, namespace, source)
-        else:
-            documents = read_documents(spark, namespace, source)
-        texts = run_statement(spark, "corpus/live_texts", corpus=documents)
+        texts, version = _live_texts(spark, namespace, source, num_bytes=num_bytes, at_version=at_version)
+        versions |= {source.table or corpus.TABLE.name: version} if at_version else {}
         if source.table:
             # Whoever names a table wants its documents, and no others.
             live = live.drop("domain").join(texts, on=["doc_id", "text_sha256"], how="inner")
         elif namespace.exists(spark, runs.TABLE.name):
-            live = run_statement(
-                spark,
-                "corpus/live_scores",
-                scores=live,
-                live_texts=texts,
-                runs=namespace.read(spark, runs.TABLE),
-                corpus_name=namespace.identifier(corpus.TABLE.name),
-            )
+            tables = {"scores": live, "live_texts": texts, "runs": namespace.read(spark, runs.TABLE)}
+            corpus_name = namespace.identifier(corpus.TABLE.name)
+            live = run_statement(spark, "corpus/live_scores", corpus_name=corpus_name, **tables)
     rows = run_statement(spark, "corpus/current_scores", live_scores=live)
     return CurrentScores(rows=rows, versions=versions, is_small=is_small)
+
+
+def _live_texts(
+    spark: SparkSession, namespace: Namespace, source: DocumentTable, *, num_bytes: int | None, at_version: bool
+) -> tuple[DataFrame, int | None]:
+    """The hash of the text that each document of the source has now, and the source's version where it is read at it.
+
+    num_bytes: the size of the source, for a message where its texts must be read.
+    """
+    from jobs.corpus.documents import read_at_newest_version, read_documents
+
+    if source.table and source.text_sha256 is None:
+        size = "" if num_bytes is None else f" ({decimal(num_bytes)})"
+        print(
+            f"reading the texts of {source.table}{size} to see which of them are scored; with their hashes in a "
+            "column, --text-sha256-column spares that",
+            file=sys.stderr,
+        )
+    version: int | None = None
+    if at_version:
+        documents, version = read_at_newest_version(spark, namespace, source)
+    else:
+        documents = read_documents(spark, namespace, source)
+    return run_statement(spark, "corpus/live_texts", corpus=documents), version
 
 
 def most_rows(spark: SparkSession, namespace: Namespace) -> int:

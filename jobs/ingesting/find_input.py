@@ -62,17 +62,10 @@ def _hub_input(
     if hub.kind == "jsonl":
         with hub_errors(hub_input):
             lines = read_hub_lines(spark, hub.files)
-        documents = hub.with_source(lines.documents(columns), columns)
+        documents = first_rows(hub.with_source(lines.documents(columns), columns), limit)
         # The names of existing columns are looked up in no more lines than the limit.
         lines = replace(lines, lines=first_rows(lines.lines, limit))
-        return Input(
-            path=path,
-            file_format=hub.kind,
-            columns=columns,
-            documents=first_rows(documents, limit),
-            lines=lines,
-            hub=hub,
-        )
+        return Input(path=path, file_format=hub.kind, columns=columns, documents=documents, lines=lines, hub=hub)
     if is_offline:
         return replace(read_cached_files(spark, hub, columns=columns, limit=limit), hub=hub)
     return Input(

@@ -26,14 +26,13 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     from jobs.spark.caching import computed_once
     from jobs.spark.namespace import Namespace
     from jobs.spark.statements import run_statement
-    from schemas import corpus
-    from schemas.corpus import UNKNOWN_DOMAIN
+    from schemas.corpus import TABLE, UNKNOWN_DOMAIN
 
     namespace = Namespace.parse(settings.namespace)
     if settings.upgrade:
         return upgrade_corpus(settings, spark, namespace)
     if not settings.dry_run:
-        namespace.require_creatable(spark, corpus.TABLE)
+        namespace.require_creatable(spark, TABLE)
     existing = _existing(spark, namespace)
     incoming = _find(settings, spark)
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
@@ -49,10 +48,9 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     _require_ids(settings, compared, domains)
     if not settings.dry_run:
         # Created this late, so that a refused input leaves no empty table behind.
-        namespace.create(spark, corpus.TABLE)
+        namespace.create(spark, TABLE)
         # Read again, as another ingest may have created the table meanwhile.
-        existing = _existing(spark, namespace)
-        _write(settings, spark, namespace=namespace, documents=documents, existing=existing)
+        _write(settings, spark, namespace=namespace, documents=documents, existing=_existing(spark, namespace))
     result = ingest_result(settings, incoming.file_format, domains) | incoming.about()
     print(json.dumps(result) if settings.json_output else describe(result))
     return result
