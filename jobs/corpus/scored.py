@@ -72,8 +72,8 @@ def current_scores(
             # Whoever names a table wants its documents, and no others.
             live = live.drop("domain").join(texts, on=["doc_id", "text_sha256"], how="inner")
         elif namespace.exists(spark, runs.TABLE.name):
-            read_by, corpus_name = namespace.read(spark, runs.TABLE), namespace.identifier(corpus.TABLE.name)
-            inputs = {"scores": live, "live_texts": texts, "runs": read_by, "corpus_name": corpus_name}
+            inputs: dict[str, DataFrame | str] = {"corpus_name": namespace.identifier(corpus.TABLE.name)}
+            inputs |= {"scores": live, "live_texts": texts, "runs": namespace.read(spark, runs.TABLE)}
             live = run_statement(spark, "corpus/live_scores", None, **inputs)
     rows = run_statement(spark, "corpus/current_scores", live_scores=live)
     return CurrentScores(rows=rows, versions=versions, is_small=is_small)
