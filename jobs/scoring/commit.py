@@ -87,10 +87,10 @@ class ScoresWriter:
     ) -> Counts:
         def append() -> Counts:
             counts = Observation()
-            # Looked up anew in each try: the append conflicts with whatever was added to scores since they were read.
-            # Counted after the rows were rebalanced, so that a task that runs again is not counted twice.
-            rows = make_rows(self.pending(spark, documents)).observe(counts, *totals())
-            with adaptive_plans(spark):
+            with adaptive_plans(spark):  # Spark forgets the hint to rebalance where it is given without them.
+                # Looked up anew in each try: the append conflicts with what was added to scores since they were read.
+                # Counted after the rows were rebalanced, so that a task that runs again is not counted twice.
+                rows = make_rows(self.pending(spark, documents)).observe(counts, *totals())
                 self.namespace.append(rows.drop("num_bytes"), scores.TABLE, options)
             observed = wait_for_counts(counts, COUNTS_TIMEOUT)
             return self._count_again(spark, documents, options) if observed is None else observed
