@@ -98,14 +98,15 @@ def gather_and_ingest(spark: SparkSession, namespace: str, per_domain: int) -> N
 
 def score_documents(spark: SparkSession, namespace: str, *, model: str, allow_implausible_model: bool) -> str:
     """Score the corpus; returns the scorer's id."""
-    from udfs.checkpoint import resolve_checkpoint
+    from udfs.known_checkpoints import remembered_checkpoint, resolve_and_remember
 
+    checkpoint = remembered_checkpoint(model) or resolve_and_remember(model)
     settings = score.ScoreSettings(
         namespace=namespace,
         model=model,
         dtype="float32",
         mode="reconcile",
-        window=min(WINDOW, resolve_checkpoint(model).max_positions),
+        window=min(WINDOW, checkpoint.max_positions),
         allow_implausible_model=allow_implausible_model,
     )
     return str(score.run(settings, spark)["scorer_id"])

@@ -19,7 +19,7 @@ os.environ.setdefault("PYARROW_IGNORE_TIMEZONE", "1")
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from udfs.checkpoint import Checkpoint
+    from udfs.known_checkpoints import Checkpoint
 
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 

@@ -22,6 +22,7 @@ memory.py              which errors mean too little memory; a setting to reuse f
 machine.py             the cores and the memory that the process may use
 plausible.py           the check, on plain English and code, that a model and its tokenizer belong together
 checkpoint.py          a model by hub id, folder or GGUF file, pinned to its bytes
+known_checkpoints.py   what a name was resolved to before, found without torch while its files are untouched
 tokenizer.py           its tokenizer, exactly as its tokenizer.json says
 control_words.py       control words in a text, such as <think>, read as plain text
 weights.py             its weights, all of them and no others, or an error

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +20,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from udfs.architectures import ALIBI, SINKS, SOFT_CAP, refusal
+from udfs.head_mask import Head, MaskMode
 
-Head = tuple[int, int]
-MaskMode = Literal["uniform", "zero"]
 MASK_MODES: tuple[MaskMode, ...] = ("uniform", "zero")
 
 AttentionFunction = Callable[..., tuple[Tensor, None]]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from transformers import AutoConfig
 
 from udfs.architectures import check_architecture, max_exact_window
 from udfs.gguf import converted_gguf
+from udfs.known_checkpoints import Checkpoint
 from udfs.loading import as_value_error, quiet_transformers, unloadable
 from udfs.model_files import check_is_itself, check_is_whole, stored_tensors, weight_files
 from udfs.precision import multiply_in_full
@@ -28,28 +28,6 @@ from udfs.weights import check_tensors, is_quantised, load_whole, without_memory
 
 HUB_ID = re.compile(r"^\w[\w.-]*(/\w[\w.-]*)?$")
 CAUSAL_SUFFIXES = ("ForCausalLM", "LMHeadModel")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What identifies a model, and what the jobs need to know of it before they load it.
-
-    name is what the user wrote. path is what transformers loads: a folder or a hub id. weights_hash and tokenizer_hash
-    change exactly when results may change. max_positions is the longest text, in tokens, that the model reads exactly.
-    """
-
-    name: str
-    path: str
-    revision: str | None
-    trust_remote_code: bool
-    model_id: str
-    weights_hash: str
-    tokenizer_hash: str
-    model_type: str
-    num_layers: int
-    num_heads: int
-    max_positions: int
-    vocab_size: int
 
 
 def resolve_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpoint:

@@ -10,6 +10,8 @@ from typing import Literal
 from udfs.windows import Window
 
 Status = Literal["scored", "empty", "too_short", "failed"]
+# Increased whenever a change of code changes scores. It is part of a scorer's identity.
+SCORING_VERSION = 5
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from udfs.architectures import refusal
-from udfs.attention import Head, MaskMode, heads_by_layer, install_paired_mask
+from udfs.attention import heads_by_layer, install_paired_mask
+from udfs.head_mask import Head, MaskMode
 from udfs.lm_head import LMHead
 from udfs.memory import is_out_of_memory
 from udfs.precision import product_dtype

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,17 +13,12 @@ from transformers import AutoModelForCausalLM
 from udfs.gguf_file import open_gguf, read_vocabulary
 from udfs.gguf_proof import check_same_logits, check_weights, proof_logits, prove_tokenizer
 from udfs.gguf_tokenizer import write_tokenizer
+from udfs.known_checkpoints import cache_folder
 from udfs.loading import quiet_transformers, unloadable
 from udfs.weights import load_whole
 
 # Part of a folder's name, so that folders of earlier versions of the conversion are not used.
 CONVERSION = "v2"
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: $ATTENTION_INFLUENCE_CACHE, or the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "attention-influence"
-    return Path(os.environ.get("ATTENTION_INFLUENCE_CACHE", default))
 
 
 def converted_gguf(file: Path, digest: str) -> Path:

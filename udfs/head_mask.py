@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from schemas.identity import identity
-from udfs.attention import Head
 
+# Layer and head, counted from 0.
+Head = tuple[int, int]
+# What masked heads do: attend equally to all of the past, or output nothing.
+MaskMode = Literal["uniform", "zero"]
 LINE = re.compile(r"^\s*(\d+)\s*,\s*(\d+)\s*$")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 # Where Linux lists control groups, which limit containers and cluster jobs, and those that this process is in.
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# Devices of NVIDIA's drivers (on small boards nvhost and nvgpu), of AMD's, and of Linux within Windows.
+DEVICES, GPU_DEVICES = Path("/dev"), ("nvidia*", "nvhost*", "nvgpu*", "kfd", "dxg")
 
 
 def num_cores() -> int:
@@ -32,6 +34,11 @@ def memory_bytes() -> int:
         limit = _numbers(folder / "memory.max", 1) or _numbers(folder / "memory.limit_in_bytes", 1) or (memory,)
         memory = min(memory, *limit)
     return memory
+
+
+def may_have_gpu() -> bool:
+    """False where the machine has no device of a GPU, found without torch, whose import takes seconds."""
+    return any(next(DEVICES.glob(pattern), None) for pattern in GPU_DEVICES)
 
 
 def _control_groups(controller: str) -> Iterator[Path]:

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from udfs.architectures import check_architecture, max_exact_window
-from udfs.attention import Head, MaskMode, install_paired_mask
+from udfs.attention import install_paired_mask
 from udfs.batches import pad_right
 from udfs.compiled import check_compiled, compile_layers
 from udfs.devices import device_kind
 from udfs.document_score import DocumentScore, failed, scored
 from udfs.exactness import TOLERANCES, verify_exact
-from udfs.head_mask import check_heads
+from udfs.head_mask import Head, MaskMode, check_heads
 from udfs.lm_head import LMHead
 from udfs.loss import next_token_losses, row_sums
 from udfs.memory import is_out_of_memory
@@ -33,8 +33,6 @@ from udfs.token_budget import sums_within_budget
 from udfs.tokenised import Buffer, TextReader, one_ahead
 from udfs.windows import Window, check_window
 
-# Increased whenever a change of code changes scores. It is part of a scorer's identity.
-SCORING_VERSION = 5
 # Tokens per pass: few enough for a CPU's cache and memory, enough to keep a GPU busy.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32_768}
 # Batches per buffer: windows are sorted by length within a buffer, and all of it is in memory. The first buffers are

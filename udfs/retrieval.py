@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from udfs.attention import Head, install_observer
+from udfs.attention import install_observer
+from udfs.head_mask import Head
 from udfs.lm_head import LMHead
 from udfs.prefix_tokens import prefix_tokens
 

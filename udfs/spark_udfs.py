@@ -15,8 +15,9 @@ import torch
 from pyspark import TaskContext
 from pyspark.sql.pandas.functions import pandas_udf
 
-from udfs.attention import Head, MaskMode
-from udfs.checkpoint import Checkpoint, load_model, load_tokenizer
+from udfs.checkpoint import load_model, load_tokenizer
+from udfs.head_mask import Head, MaskMode
+from udfs.known_checkpoints import Checkpoint
 from udfs.machine import num_cores
 from udfs.memory import keep_freed_memory
 from udfs.paired import PairedScorer

@@ -20,7 +20,7 @@ from schemas.identity import identity
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from udfs.checkpoint import Checkpoint
+    from udfs.known_checkpoints import Checkpoint
 
 Scores = dict[tuple[int, int], float]
 # Probes per task between two updates of the progress bar.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from schemas import runs, scores
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterator
 
-    from pyspark.sql import DataFrame, Row, SparkSession
+    from pyspark.sql import Row, SparkSession
 
     from jobs.scoring.source import SourceTable
     from jobs.spark.namespace import Namespace
@@ -18,56 +21,96 @@ if TYPE_CHECKING:
 NUM_COMMITS = 100
 # Operations that remove rows from a table, or change them.
 SHRINKING = ("RESTORE", "DELETE", "MERGE", "UPDATE", "TRUNCATE")
+# Operations that make another table of it.
+MAKING = re.compile("CREATE|REPLACE|CLONE|CONVERT")
 
 
-def was_read_before(spark: SparkSession, namespace: Namespace, source: SourceTable) -> bool:
-    """Whether a run of any scorer, however it ended, has read from the source."""
-    if source.source_id is None or not namespace.exists(spark, runs.TABLE.name):
-        return False
-    table = namespace.read(spark, runs.TABLE)
-    return not table.filter(table.source_id == source.source_id).isEmpty()
+@dataclass(frozen=True)
+class RunHistory:
+    """What the runs that have read a source say of it; all but was_read: those of one scorer, into these scores.
 
-
-def runs_of(spark: SparkSession, namespace: Namespace, source: SourceTable, *, scorer_id: str) -> DataFrame:
-    """The scorer's runs on the source.
-
-    Runs from before the scores table was made do not count: what they wrote has gone with an older one.
+    was_read: whether a run of any scorer, however it ended, has read from it. num_documents: how many were scored,
+    about. last_version: the newest version of which a finished run has scored everything; last_compared: the newest
+    such of mode reconcile. last_whole: when the last finished run that read a whole version began; first: when the
+    first run did.
     """
-    table = namespace.read(spark, runs.TABLE)
-    return table.filter(
-        (table.scorer_id == scorer_id)
-        & (table.source_id == source.source_id)
-        & (table.started_at >= _scores_detail(spark, namespace)["createdAt"])
-    )
+
+    was_read: bool = False
+    num_documents: int = 0
+    last_version: int | None = None
+    last_compared: int | None = None
+    last_whole: datetime | None = None
+    first: datetime | None = None
 
 
-def last_read_version(own_runs: DataFrame, mode: str | None = None) -> int | None:
-    """The newest version of the source of which a finished one of the runs, in that mode, has scored everything."""
-    finished = own_runs.filter("state = 'finished'")
-    if mode:
-        finished = finished.filter(finished["mode"] == mode)
-    version: int | None = finished.agg({"source_version": "max"}).collect()[0][0]
-    return version
+def read_history(
+    spark: SparkSession, namespace: Namespace, source: SourceTable, *, scorer_id: str, since: datetime | None = None
+) -> RunHistory:
+    """What earlier runs say of the source, found in one look at `runs`.
 
-
-def require_scores_only_grew(
-    spark: SparkSession, namespace: Namespace, own_runs: DataFrame, *, checkpoint: str
-) -> None:
-    """Raise ValueError when scores have lost or changed rows and the checkpoint's stream would not score them again.
-
-    Call it after the run's clock has started: the next run relies on this one for everything before that moment.
+    since: when the scores table was made. Runs from before count for was_read alone: what they wrote has gone with an
+    older one.
     """
     from pyspark.sql import functions as F
 
+    if source.source_id is None or not namespace.exists(spark, runs.TABLE.name):
+        return RunHistory()
+    table = namespace.read(spark, runs.TABLE).where(F.col("source_id") == source.source_id)
+    own = F.col("scorer_id") == scorer_id
+    if since is not None:
+        own &= F.col("started_at") >= since
     # A run with a limit has no version, and has not read everything.
-    is_whole = (own_runs.state == "finished") & own_runs.source_version.isNotNull()
-    last_whole, first = own_runs.agg(
-        F.max(F.when(is_whole, own_runs.started_at)), F.min(own_runs.started_at)
-    ).collect()[0]
-    if last_whole is None and not _is_checkpoint(spark, checkpoint):
+    is_whole = own & (F.col("state") == "finished") & F.col("source_version").isNotNull()
+    facts = table.agg(
+        F.count("*").alias("num_runs"),
+        F.sum(F.when(own, F.col("num_documents"))).alias("num_documents"),
+        F.max(F.when(is_whole, F.col("source_version"))).alias("last_version"),
+        F.max(F.when(is_whole & (F.col("mode") == "reconcile"), F.col("source_version"))).alias("last_compared"),
+        F.max(F.when(is_whole, F.col("started_at"))).alias("last_whole"),
+        F.min(F.when(own, F.col("started_at"))).alias("first"),
+    )
+    row = facts.collect()[0].asDict()
+    num_runs, num_documents = row.pop("num_runs"), row.pop("num_documents")
+    return RunHistory(was_read=num_runs > 0, num_documents=num_documents or 0, **row)
+
+
+def scores_made_at(spark: SparkSession, namespace: Namespace) -> datetime:
+    """When the scores table was made; now, where there is none, since it will be made later."""
+    if not namespace.exists(spark, scores.TABLE.name):
+        return datetime.now(UTC)
+    made: datetime = _scores_detail(spark, namespace)["createdAt"]
+    return made
+
+
+def has_read_all(spark: SparkSession, namespace: Namespace, source: SourceTable, *, scorer_id: str) -> bool:
+    """Whether it is certain that a run of the scorer has scored all of the source, and that its scores are still there.
+
+    Found in few looks and without the model. Where this is False, a run may still find that there is nothing to do.
+    """
+    history = read_history(spark, namespace, source, scorer_id=scorer_id)
+    if history.last_whole is None or history.last_version != source.version:
+        return False
+    if not namespace.exists(spark, scores.TABLE.name):
+        return False
+    for commit in _newest_commits(spark, namespace.identifier(scores.TABLE.name)):
+        if commit["timestamp"] < history.last_whole:
+            return True
+        if MAKING.search(commit["operation"]) or _has_shrunk_by(commit):
+            return False
+    return False
+
+
+def require_scores_only_grew(
+    spark: SparkSession, namespace: Namespace, history: RunHistory, *, checkpoint: str
+) -> None:
+    """Raise ValueError when scores have lost or changed rows and the checkpoint's stream would not score them again.
+
+    The run's clock must have started before: the next run relies on this one for everything before that moment.
+    """
+    if history.last_whole is None and not _is_checkpoint(spark, checkpoint):
         # The stream begins where the source does, and skips nothing.
         return
-    when = _shrunk(spark, namespace.identifier(scores.TABLE.name), last_whole or first)
+    when = _shrunk(spark, namespace.identifier(scores.TABLE.name), history.last_whole or history.first)
     if when is not None:
         raise ValueError(
             f"the scores table was restored, or rows of it were deleted or changed, at {when:%Y-%m-%d %H:%M}; a stream "
@@ -100,19 +143,28 @@ def checkpoint_folder(
 
 def _shrunk(spark: SparkSession, identifier: str, since: datetime | None) -> datetime | None:
     """When the table last lost or changed rows, if that was not before since; None where it has only grown."""
-    limit = NUM_COMMITS
-    while True:
-        # Newest first: there may be very many of them.
-        commits = spark.sql(f"describe history {identifier} limit {limit}").collect()
-        for commit in commits:
-            if since is not None and commit["timestamp"] < since:
-                return None
-            if commit["operation"] in SHRINKING or (commit["operationParameters"] or {}).get("mode") == "Overwrite":
-                when: datetime = commit["timestamp"]
-                return when
-        if len(commits) < limit:
+    for commit in _newest_commits(spark, identifier):
+        if since is not None and commit["timestamp"] < since:
             return None
-        limit *= 10
+        if _has_shrunk_by(commit):
+            when: datetime = commit["timestamp"]
+            return when
+    return None
+
+
+def _newest_commits(spark: SparkSession, identifier: str) -> Iterator[Row]:
+    """The table's commits, newest first: there may be very many of them."""
+    limit, num_seen = NUM_COMMITS, 0
+    while True:
+        commits = spark.sql(f"describe history {identifier} limit {limit}").collect()
+        yield from commits[num_seen:]
+        if len(commits) < limit:
+            return
+        limit, num_seen = limit * 10, limit
+
+
+def _has_shrunk_by(commit: Row) -> bool:
+    return commit["operation"] in SHRINKING or (commit["operationParameters"] or {}).get("mode") == "Overwrite"
 
 
 def _is_checkpoint(spark: SparkSession, folder: str) -> bool:

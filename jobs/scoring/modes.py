@@ -10,13 +10,7 @@ from jobs.corpus.documents import check_ids
 from jobs.scoring.batch_scorer import BatchScorer
 from jobs.scoring.commit import Transaction
 from jobs.scoring.failures import stop_if_too_many_failed
-from jobs.scoring.history import (
-    checkpoint_folder,
-    last_read_version,
-    require_scores_only_grew,
-    runs_of,
-    was_read_before,
-)
+from jobs.scoring.history import RunHistory, checkpoint_folder, require_scores_only_grew
 from jobs.scoring.pending import with_attempts
 from jobs.scoring.plan import ScoringPlan
 from jobs.scoring.run_log import RunLog
@@ -37,7 +31,8 @@ if TYPE_CHECKING:
 class ScoringRun:
     """What a run scores and how, and where the scores go.
 
-    record_scorer: checks the scorer's model on plain text and records the scorer; called before the model is needed.
+    history: what earlier runs say of the source. record_scorer: checks the scorer's model on plain text and records
+    the scorer; called before the model is needed.
     """
 
     spark: SparkSession
@@ -45,6 +40,7 @@ class ScoringRun:
     settings: ScoreSettings
     source: SourceTable
     plan: ScoringPlan
+    history: RunHistory
     record_scorer: Callable[[], None]
 
     def pending(self) -> DataFrame:
@@ -57,12 +53,10 @@ class ScoringRun:
         limit = self.settings.limit
         return pending.orderBy("doc_id", "text_sha256").limit(limit) if limit else pending
 
-    def num_to_do(self, own_runs: DataFrame) -> int:
+    def num_to_do(self) -> int:
         """Documents of the source less those that the scorer's runs on it say they have scored; about."""
         # Counted from the table's own statistics: no file is read where it has them.
-        num_documents = self.spark.table(self.source.identifier).count()
-        num_scored: int = own_runs.agg({"num_documents": "sum"}).collect()[0][0] or 0
-        return max(0, num_documents - num_scored)
+        return max(0, self.spark.table(self.source.identifier).count() - self.history.num_documents)
 
 
 def count_pending(run: ScoringRun) -> dict[str, Any]:
@@ -76,7 +70,7 @@ def require_no_surprise(run: ScoringRun) -> None:
     source = run.source
     if run.settings.mode == "stream" and not run.settings.limit and source.source_id is None:
         raise ValueError(f"{source.identifier} is no Delta table, which alone can be read as a stream; {RECONCILE}")
-    if not was_read_before(run.spark, run.namespace, source):
+    if not run.history.was_read:
         # Only before the first run on a source: a wrong column would cost the most then, and later an id may well come
         # again, with another text.
         check_ids(source.documents)
@@ -84,10 +78,8 @@ def require_no_surprise(run: ScoringRun) -> None:
 
 def follow_source(run: ScoringRun, log: RunLog) -> None:
     """Score what was added to the source since the last run."""
-    source, plan = run.source, run.plan
-    own_runs = runs_of(run.spark, run.namespace, source, scorer_id=plan.scorer_id)
-    compared = last_read_version(own_runs, "reconcile")
-    first_version = None if compared is None else compared + 1
+    source, plan, history = run.source, run.plan, run.history
+    first_version = None if history.last_compared is None else history.last_compared + 1
     folder = checkpoint_folder(
         run.spark,
         run.namespace,
@@ -97,10 +89,10 @@ def follow_source(run: ScoringRun, log: RunLog) -> None:
         source_id=source.source_id or "",
         first_version=first_version or 0,
     )
-    require_scores_only_grew(run.spark, run.namespace, own_runs, checkpoint=folder)
-    if last_read_version(own_runs) == source.version:
+    require_scores_only_grew(run.spark, run.namespace, history, checkpoint=folder)
+    if history.last_version == source.version:
         return
-    num_to_do = run.num_to_do(own_runs)
+    num_to_do = run.num_to_do()
     log.estimate_to_do(num_to_do)
     with log.recorded():
         if first_version is None or first_version <= (source.version or 0):

@@ -14,17 +14,17 @@ from jobs.spark.namespace import Namespace
 from jobs.spark.worker_errors import worker_errors, worker_failure, workers_fail
 from schemas import head_masks, scorers
 from schemas.identity import identity
-from udfs.attention import Head, MaskMode
-from udfs.checkpoint import Checkpoint, resolve_checkpoint
-from udfs.head_mask import check_heads, mask_identity, read_heads_file
-from udfs.paired import SCORING_VERSION
-from udfs.plausible import PlainTextFigures, require_plausible
+from udfs.document_score import SCORING_VERSION
+from udfs.head_mask import Head, MaskMode, check_heads, mask_identity, read_heads_file
+from udfs.known_checkpoints import Checkpoint, remembered_checkpoint, resolve_and_remember
+from udfs.machine import may_have_gpu
 
 if TYPE_CHECKING:
     from pyspark.sql import Row, SparkSession
 
     from jobs.settings.scorer import ScorerSettings
     from schemas.contract import TableContract
+    from udfs.plausible import PlainTextFigures
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Scorer:
 
         Raises ValueError where they show that the model does not know plain text, unless that is allowed.
         """
+        from udfs.plausible import PlainTextFigures, require_plausible
+
         if not namespace.exists(spark, scorers.TABLE.name):
             return None
         known = namespace.read(spark, scorers.TABLE)
@@ -110,6 +112,8 @@ def measure_figures(spark: SparkSession, plain_text: Any, tasks: int) -> PlainTe
     plain_text: the pandas_udf that measures them; tasks: how many will score, for a message. Raises ValueError where
     the model cannot be loaded, or does not know plain text and that is not allowed.
     """
+    from udfs.plausible import PlainTextFigures
+
     rows = spark.range(0, 1, 1, 1).select(plain_text("id").alias("figures")).select("figures.*")
     try:
         with worker_errors():
@@ -123,7 +127,20 @@ def measure_figures(spark: SparkSession, plain_text: Any, tasks: int) -> PlainTe
 
 def resolve_scorer(spark: SparkSession, namespace: Namespace, settings: ScorerSettings) -> Scorer:
     """The scorer that the settings describe; ValueError for a model or mask that is missing, and a window too long."""
-    checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    checkpoint = resolve_and_remember(settings.model, trust_remote_code=settings.trust_remote_code)
+    return _scorer_of(spark, namespace, settings, checkpoint)
+
+
+def remembered_scorer(spark: SparkSession, namespace: Namespace, settings: ScorerSettings) -> Scorer | None:
+    """resolve_scorer by what is known of the model's files, without torch; None where they are not known as they are.
+
+    To find that there is nothing to score; to score, resolve the scorer.
+    """
+    checkpoint = remembered_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    return None if checkpoint is None else _scorer_of(spark, namespace, settings, checkpoint)
+
+
+def _scorer_of(spark: SparkSession, namespace: Namespace, settings: ScorerSettings, checkpoint: Checkpoint) -> Scorer:
     if settings.window > checkpoint.max_positions:
         raise ValueError(
             f"--window {settings.window} is beyond the {checkpoint.max_positions} tokens that {checkpoint.model_id} "
@@ -161,7 +178,7 @@ def choose_mask(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoin
     """The mask that was named, or the only one of the model; ValueError where that is not one, or of another model."""
     table = namespace.read(spark, head_masks.TABLE)
     is_wanted = table.mask_id == mask_id if mask_id else table.model_id == checkpoint.model_id
-    masks = table.filter(is_wanted).orderBy("created_at", "mask_id").collect()
+    masks = sorted(table.filter(is_wanted).collect(), key=lambda row: (row["created_at"], row["mask_id"]))
     if not mask_id:
         # A mask that came from a file is somebody's experiment, unless there is no other.
         masks = [row for row in masks if row["detection_id"]] or masks
@@ -191,12 +208,13 @@ def choose_dtype(spark: SparkSession, asked: str) -> str:
 
     The driver decides, so that all workers agree and the scorer's id says which it is.
     """
-    import torch
-
-    from udfs.precision import resolve_dtype
-
     if asked != "auto":
         return asked
-    if torch.cuda.is_available():
-        return str(resolve_dtype("auto", "cuda")).removeprefix("torch.")
+    if may_have_gpu():
+        import torch
+
+        from udfs.precision import resolve_dtype
+
+        if torch.cuda.is_available():
+            return str(resolve_dtype("auto", "cuda")).removeprefix("torch.")
     return "bfloat16" if spark.conf.get("spark.task.resource.gpu.amount", "") else "float32"

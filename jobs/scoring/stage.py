@@ -17,20 +17,29 @@ if TYPE_CHECKING:
     from jobs.scoring.plan import ScoringPlan
     from jobs.scoring.run_log import RunLog
     from jobs.scoring.scorers import Scorer
+    from jobs.scoring.source import SourceTable
     from udfs.plausible import PlainTextFigures
     from udfs.spark_udfs import ScorerSpec
 
 
 def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
     """Score what this scorer has not scored yet, batch by batch; a killed run loses one batch at most."""
-    from jobs.scoring.modes import ScoringRun, compare_all, count_pending, follow_source, require_no_surprise
-    from jobs.scoring.scorers import resolve_scorer
+    from jobs.scoring.history import has_read_all, read_history, scores_made_at
+    from jobs.scoring.modes import ScoringRun
+    from jobs.scoring.scorers import remembered_scorer, resolve_scorer
     from jobs.scoring.source import find_source
-    from schemas import runs, scores
 
     namespace = Namespace.parse(settings.namespace)
     source = find_source(spark, namespace, settings.document_table())
+    # With --checkpoint, a folder that is none would go unnoticed.
+    is_following = settings.mode == "stream" and not (settings.limit or settings.dry_run or settings.checkpoint)
+    known = remembered_scorer(spark, namespace, settings) if is_following else None
+    if known and has_read_all(spark, namespace, source, scorer_id=known.scorer_id):
+        log = new_log(spark, settings, source, scorer_id=known.scorer_id)
+        return report(settings, {"scorer_id": known.scorer_id}, log)
     scorer = resolve_scorer(spark, namespace, settings)
+    made = scores_made_at(spark, namespace)
+    history = read_history(spark, namespace, source, scorer_id=scorer.scorer_id, since=made)
     figures = scorer.recorded_figures(spark, namespace, allow_implausible=settings.allow_implausible_model)
     plan = scoring_plan(spark, settings, scorer)
     scoring = ScoringRun(
@@ -39,37 +48,49 @@ def run(settings: ScoreSettings, spark: SparkSession) -> dict[str, Any]:
         settings=settings,
         source=source,
         plan=plan,
+        history=history,
         record_scorer=partial(record_scorer, spark, settings, scorer, tasks=plan.tasks, figures=figures),
     )
+    return report(settings, *_score(scoring))
+
+
+def _score(scoring: ScoringRun) -> tuple[dict[str, Any], RunLog | None]:
+    """(what to report besides the log, the run's log, which a dry run does not have)."""
+    from jobs.scoring.modes import compare_all, count_pending, follow_source, require_no_surprise
+    from jobs.spark.tasks import num_devices
+    from schemas import runs, scores
+
+    spark, settings, plan = scoring.spark, scoring.settings, scoring.plan
     if settings.dry_run:
-        return report(settings, count_pending(scoring))
+        return count_pending(scoring), None
     require_no_surprise(scoring)
     for table in (scores.TABLE, runs.TABLE):
-        namespace.create(spark, table)
-    log = new_log(scoring)
+        scoring.namespace.create(spark, table)
+    log = new_log(spark, settings, scoring.source, scorer_id=plan.scorer_id, devices=num_devices(spark, plan.tasks))
     score_all = compare_all if settings.mode == "reconcile" or settings.limit else follow_source
     score_all(scoring, log)
-    return report(settings, {"scorer_id": scorer.scorer_id}, log)
+    return {"scorer_id": plan.scorer_id}, log
 
 
-def new_log(scoring: ScoringRun) -> RunLog:
+def new_log(
+    spark: SparkSession, settings: ScoreSettings, source: SourceTable, *, scorer_id: str, devices: int = 1
+) -> RunLog:
     """The log of a run that begins now."""
     from jobs.scoring.run_log import RunLog
-    from jobs.spark.tasks import num_devices
     from schemas import corpus
 
-    source, settings = scoring.source, scoring.settings
-    is_corpus = source.identifier == scoring.namespace.identifier(corpus.TABLE.name)
+    namespace = Namespace.parse(settings.namespace)
+    is_corpus = source.identifier == namespace.identifier(corpus.TABLE.name)
     return RunLog(
-        spark=scoring.spark,
-        namespace=scoring.namespace,
-        scorer_id=scoring.plan.scorer_id,
+        spark=spark,
+        namespace=namespace,
+        scorer_id=scorer_id,
         source=corpus.TABLE.name if is_corpus else source.identifier,
         mode=settings.mode,
         source_id=source.source_id,
         # A run with a limit does not read all of the version.
         source_version=None if settings.limit else source.version,
-        num_devices=num_devices(scoring.spark, scoring.plan.tasks),
+        num_devices=devices,
     )
 
 

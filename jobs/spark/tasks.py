@@ -12,7 +12,7 @@ from udfs.machine import memory_bytes, num_cores
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from udfs.checkpoint import Checkpoint
+    from udfs.known_checkpoints import Checkpoint
 
 # Spark's default.
 SHUFFLE_PARTITIONS = 200

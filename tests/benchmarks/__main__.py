@@ -13,7 +13,7 @@ import torch
 from tests.benchmarks.report import ORACLE_DOCUMENTS, Result, table, write_report
 from tests.benchmarks.rounds import Contender, run_rounds
 from tests.benchmarks.workloads import MIXES, SHAPES, SMOLLM2_HEADS, Workload, make_workload
-from udfs.attention import Head
+from udfs.head_mask import Head
 from udfs.paired import BATCH_TOKENS
 
 SMOLLM2 = "smollm2-135m"

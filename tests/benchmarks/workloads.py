@@ -16,8 +16,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from udfs.attention import Head
 from udfs.checkpoint import load_model, load_tokenizer, resolve_checkpoint
+from udfs.head_mask import Head
 
 WINDOW = 4096
 MIXES = ("full windows", "log-normal, mean 1000", "short, mean 200")

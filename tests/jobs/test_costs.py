@@ -6,6 +6,8 @@ import hashlib
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,13 @@ from pyspark.sql import SparkSession
 from jobs.spark.namespace import Namespace
 from jobs.stages import STAGES
 from schemas import corpus
+from tests.jobs.conftest import Score
 from tests.jobs.corpus.corpus_cases import corpus_rows
 from tests.jobs.ranking.ranking_cases import write
-from tests.jobs.scoring.scoring_cases import run_row, write_runs
+from tests.jobs.scoring.scoring_cases import WINDOW, add_documents, documents, run_row, write_runs
 from tests.jobs.selecting.selection_cases import scored
+from udfs import known_checkpoints
+from udfs.known_checkpoints import resolve_and_remember
 
 # On tables that this Spark has not opened before: to open one is a job, and so is each look at its files.
 CEILINGS = {
@@ -29,6 +34,8 @@ CEILINGS = {
     "sql 'select count(*) from scores'": 3,
     "status": 3,
 }
+
+CEILING_OF_NOTHING_NEW = 6
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +98,35 @@ def test_a_stage_after_scoring_reads_no_text(
     run(spark, namespace, command)
     assert "text_sha256:string" in columns_read
     assert "text:string" not in columns_read
+
+
+def test_scoring_again_without_anything_new_takes_few_jobs_and_never_imports_torch(
+    spark: SparkSession,
+    namespace: str,
+    score: Score,
+    tiny_model_folder: str,
+    heads_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a process of its own, as people start it."""
+    add_documents(spark, namespace, documents(3))
+    assert score()["num_documents"] == 3
+    # The model has just been made; a model that was made long ago is remembered by the run itself.
+    monkeypatch.setattr(known_checkpoints, "SETTLED_NS", 0)
+    resolve_and_remember(tiny_model_folder)
+    code = """
+import sys
+from jobs.score import ScoreSettings, run
+from jobs.spark.session import get_session
+spark = get_session("costs")
+namespace, model, heads_file, window = sys.argv[1:]
+settings = ScoreSettings(namespace=namespace, model=model, heads_file=heads_file, window=window)
+num_documents = run(settings, spark)["num_documents"]
+jobs = spark.sparkContext._jsc.sc().dagScheduler().numTotalJobs()
+print(num_documents, jobs, sorted({"torch", "transformers"} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", code, namespace, tiny_model_folder, heads_file, str(WINDOW)]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
+    num_documents, num_jobs_of_it, modules = answer.split(" ", 2)
+    assert (num_documents, modules) == ("0", "[]")
+    assert int(num_jobs_of_it) <= CEILING_OF_NOTHING_NEW

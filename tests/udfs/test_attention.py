@@ -20,7 +20,8 @@ from tests.udfs.models import (
     with_random_weights,
 )
 from tests.udfs.oracle import Oracle, eager_double
-from udfs.attention import Head, decoder_layers, heads_by_layer, install_observer, install_paired_mask
+from udfs.attention import decoder_layers, heads_by_layer, install_observer, install_paired_mask
+from udfs.head_mask import Head
 
 HEADS: list[Head] = [(1, 0), (1, 3), (2, 1)]
 TOKEN_IDS = torch.tensor([[(7 * position) % 320 for position in range(3, 3 + 14)], list(range(100, 114))])

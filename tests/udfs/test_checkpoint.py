@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.udfs.conftest import CONTROL_WORD, SENTENCES, byte_level_tokenizer
 from tests.udfs.models import SHAPE, tiny_model
-from udfs.checkpoint import Checkpoint, load_model, load_tokenizer, num_parameters, resolve_checkpoint
+from udfs.checkpoint import load_model, load_tokenizer, num_parameters, resolve_checkpoint
+from udfs.known_checkpoints import Checkpoint
 from udfs.paired import PairedScorer
 
 

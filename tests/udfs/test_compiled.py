@@ -14,7 +14,7 @@ from transformers import LlamaForCausalLM
 from tests.udfs.cases import SOME_HEADS, TEXTS, assert_same
 from tests.udfs.models import tiny_model, with_random_weights
 from udfs import compiled
-from udfs.attention import Head
+from udfs.head_mask import Head
 from udfs.paired import PairedScorer
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here")

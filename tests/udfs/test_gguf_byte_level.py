@@ -12,8 +12,9 @@ import regex
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from tests.udfs.gguf_files import AWKWARD, byte_level_metadata, tiny_llama, write_gguf
-from udfs.checkpoint import Checkpoint, load_tokenizer, resolve_checkpoint
+from udfs.checkpoint import load_tokenizer, resolve_checkpoint
 from udfs.gguf_byte_level import PRES, pre_tokenizer
+from udfs.known_checkpoints import Checkpoint
 from udfs.prefix_tokens import prefix_tokens
 
 TEXTS = [

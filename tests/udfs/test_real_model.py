@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from udfs.attention import Head
 from udfs.checkpoint import load_model
+from udfs.head_mask import Head
 from udfs.paired import PairedScorer
 from udfs.probes import make_probes
 from udfs.retrieval import copy_scores, mean_scores, select_retrieval_heads, tokenize_probe

@@ -23,7 +23,8 @@ from tests.udfs.tokenizers_of_all_kinds import (
     save,
     text_ids,
 )
-from udfs.checkpoint import Checkpoint, load_tokenizer, resolve_checkpoint
+from udfs.checkpoint import load_tokenizer, resolve_checkpoint
+from udfs.known_checkpoints import Checkpoint
 from udfs.prefix_tokens import prefix_tokens
 from udfs.tokenizer import warn_of_lost_text
 

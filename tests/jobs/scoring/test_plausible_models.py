@@ -23,7 +23,7 @@ from schemas import head_scores, runs, scorers
 from tests.jobs.scoring.scoring_cases import WINDOW, add_documents, all_scores, documents, scores_by_id
 from tests.udfs.conftest import byte_level_tokenizer
 from tests.udfs.models import tiny_model
-from udfs.checkpoint import Checkpoint
+from udfs.known_checkpoints import Checkpoint
 from udfs.plausible import plain_text_figures
 
 Score = Callable[..., dict[str, Any]]
