@@ -31,13 +31,9 @@ check: setup
 unit: setup
 	$(BIN)/pytest -m "not spark and not real_model and not packaging and not compiler and not faults"
 
-# Tests without Spark run in a second process beside those with Spark, about one core each; their output comes last.
+# Two processes, each with a Spark of its own: one leaves half of two cores idle, and each needs about 4 GiB.
 test: check
-	@mkdir -p .pytest_cache
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "not spark and not faults" > .pytest_cache/without_spark.log 2>&1 & without=$$!; \
-	trap "kill $$without" INT TERM; \
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "spark and not faults"; status=$$?; \
-	wait $$without || status=1; cat .pytest_cache/without_spark.log; exit $$status
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not faults"
 
 test-faults: setup
 	$(BIN)/pytest -m faults
