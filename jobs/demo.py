@@ -15,6 +15,7 @@ from jobs import detect_heads, ingest, probes, rank, score
 from jobs.cli import main
 from jobs.demo_inputs import corpus as demo_corpus
 from jobs.demo_inputs.model import demo_model_path
+from jobs.run import Step, run_steps
 from jobs.settings.stage import StageSettings
 from jobs.spark.namespace import Namespace
 from jobs.terminal.display import plain_table, printable
@@ -55,35 +56,21 @@ class DemoSettings(StageSettings):
 def run(settings: DemoSettings, spark: SparkSession) -> None:
     """Run one stage after the other; they skip what is done already, so that a second run takes seconds."""
     started = time.monotonic()
-    namespace, model = os.path.expanduser(settings.namespace), settings.model or demo_model_path()
-    step(1, "Gather a corpus from what this machine has")
-    gather_and_ingest(spark, namespace, settings.per_domain)
-    step(2, f"Make {NUM_PROBES} look-up probes of {PROBE_TOKENS} tokens")
-    probes.run(
-        probes.ProbesSettings(namespace=namespace, model=model, num_probes=NUM_PROBES, probe_tokens=PROBE_TOKENS), spark
-    )
-    step(3, "Detect the heads that retrieve")
-    detect_heads.run(
-        detect_heads.DetectHeadsSettings(
-            namespace=namespace,
-            model=model,
-            heads_file=str(Path(namespace) / "heads.txt"),
-            allow_implausible_model=settings.allow_implausible_model,
-        ),
-        spark,
-    )
-    step(4, "Score every document, with those heads and without them")
-    scorer_id = score_documents(spark, namespace, model=model, allow_implausible_model=settings.allow_implausible_model)
-    step(5, "Rank within domains")
-    rank.run(rank.RankSettings(namespace=namespace, scorer_id=scorer_id), spark)
+    namespace = os.path.expanduser(settings.namespace)
+    results = run_steps(stages_of(settings, namespace), spark, go_on="run the demo again once that is mended")
+    scorer_id = str(results["score"]["scorer_id"])
     show_findings(spark, Namespace.parse(namespace), scorer_id)
     show_next_steps(namespace, scorer_id)
     print(f"\nDone in {time.monotonic() - started:,.0f} s.")
 
 
-def gather_and_ingest(spark: SparkSession, namespace: str, per_domain: int) -> None:
-    """Gather texts into a file of the namespace's folder, and ingest it."""
-    file = demo_corpus.gather_demo_corpus(Path(namespace), MAX_CHARS, per_domain)
+def stages_of(settings: DemoSettings, namespace: str) -> list[Step]:
+    """The demo's stages with their settings; the corpus is gathered into a file of the namespace's folder first."""
+    from udfs.known_checkpoints import remembered_checkpoint, resolve_and_remember
+
+    model = settings.model or demo_model_path()
+    checkpoint = remembered_checkpoint(model) or resolve_and_remember(model)
+    file = demo_corpus.gather_demo_corpus(Path(namespace), MAX_CHARS, settings.per_domain)
     documents = ingest.IngestSettings(
         namespace=namespace,
         input=str(file),
@@ -93,28 +80,31 @@ def gather_and_ingest(spark: SparkSession, namespace: str, per_domain: int) -> N
         # Another version of a package has another text under the same name.
         on_conflict="update",
     )
-    ingest.run(documents, spark)
-
-
-def score_documents(spark: SparkSession, namespace: str, *, model: str, allow_implausible_model: bool) -> str:
-    """Score the corpus; returns the scorer's id."""
-    from udfs.known_checkpoints import remembered_checkpoint, resolve_and_remember
-
-    checkpoint = remembered_checkpoint(model) or resolve_and_remember(model)
-    settings = score.ScoreSettings(
+    looked_up = probes.ProbesSettings(
+        namespace=namespace, model=model, num_probes=NUM_PROBES, probe_tokens=PROBE_TOKENS
+    )
+    detected = detect_heads.DetectHeadsSettings(
+        namespace=namespace,
+        model=model,
+        heads_file=str(Path(namespace) / "heads.txt"),
+        allow_implausible_model=settings.allow_implausible_model,
+    )
+    scored = score.ScoreSettings(
         namespace=namespace,
         model=model,
         dtype="float32",
         mode="reconcile",
         window=min(WINDOW, checkpoint.max_positions),
-        allow_implausible_model=allow_implausible_model,
+        allow_implausible_model=settings.allow_implausible_model,
     )
-    return str(score.run(settings, spark)["scorer_id"])
-
-
-def step(number: int, title: str) -> None:
-    """Say what comes next."""
-    print(f"\n[{number}/5] {title}", flush=True)
+    ranked = rank.RankSettings(namespace=namespace)
+    return [
+        Step("ingest", documents, title="Gather a corpus from what this machine has"),
+        Step("probes", looked_up, title=f"Make {NUM_PROBES} look-up probes of {PROBE_TOKENS} tokens"),
+        Step("detect-heads", detected, title="Detect the heads that retrieve"),
+        Step("score", scored, title="Score every document, with those heads and without them"),
+        Step("rank", ranked, title="Rank within domains"),
+    ]
 
 
 def show_findings(spark: SparkSession, namespace: Namespace, scorer_id: str) -> None:

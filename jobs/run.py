@@ -54,13 +54,17 @@ class RunSettings(StageSettings):
 
 @dataclass
 class Step:
-    """A stage of the run: its settings and, once it is over, how it ended and after how many seconds."""
+    """A stage of the run: its settings and, once it is over, how it ended and after how many seconds.
+
+    title: what to call it as it begins, if not by its name.
+    """
 
     name: str
     settings: StageSettings
+    title: str = ""
     state: str = "not run"
     seconds: float = 0.0
-    result: object = None
+    result: Any = None
 
 
 def run(settings: RunSettings, spark: SparkSession) -> dict[str, Any]:
@@ -70,15 +74,17 @@ def run(settings: RunSettings, spark: SparkSession) -> dict[str, Any]:
     """
     steps = find_steps(settings)
     with redirect_stdout(sys.stderr) if settings.json_output else nullcontext():
-        run_steps(steps, spark, dry_run=settings.dry_run)
-    results = {step.name: step.result for step in steps}
+        results = run_steps(steps, spark, dry_run=settings.dry_run)
     if settings.json_output:
         print(json.dumps(results, default=str))
     return results
 
 
-def run_steps(steps: list[Step], spark: SparkSession, *, dry_run: bool) -> None:
-    """Run the stages in turn, up to the first that fails; a table at the end says how each ended."""
+def run_steps(steps: list[Step], spark: SparkSession, *, dry_run: bool = False, go_on: str = "") -> dict[str, Any]:
+    """Run the stages in turn, up to the first that fails; a table at the end says how each ended.
+
+    go_on: how to go on after a failure, if not with --from. Returns the results by the stages' names.
+    """
     try:
         for number, step in enumerate(steps, start=1):
             passed_on = {
@@ -87,12 +93,14 @@ def run_steps(steps: list[Step], spark: SparkSession, *, dry_run: bool) -> None:
                 for key in PASSED_ON
                 if isinstance(step_before.result, dict) and key in step_before.result
             }
-            print(f"\n[{number}/{len(steps)}] {step.name}", flush=True)
-            run_step(step, spark, passed_on=passed_on, dry_run=dry_run, is_first=number == 1)
+            print(f"\n[{number}/{len(steps)}] {step.title or step.name}", flush=True)
+            how = go_on or f"go on with --from {step.name} once that is mended"
+            run_step(step, spark, passed_on=passed_on, dry_run=dry_run, is_first=number == 1, go_on=how)
             print(f"[{number}/{len(steps)}] {step.name}: {step.state} in {duration(step.seconds)}", flush=True)
     finally:
         rows = [[step.name, step.state, duration(step.seconds) if step.seconds else ""] for step in steps]
         print("\n" + plain_table(["stage", "state", "time"], rows), flush=True)
+    return {step.name: step.result for step in steps}
 
 
 def find_steps(settings: RunSettings) -> list[Step]:
@@ -123,7 +131,9 @@ def find_steps(settings: RunSettings) -> list[Step]:
     return steps
 
 
-def run_step(step: Step, spark: SparkSession, *, passed_on: dict[str, Any], dry_run: bool, is_first: bool) -> None:
+def run_step(
+    step: Step, spark: SparkSession, *, passed_on: dict[str, Any], dry_run: bool, is_first: bool, go_on: str
+) -> None:
     """Run one stage, or say what it would do; an error names the stage and how to go on."""
     fields = type(step.settings).model_fields
     missing = {key: value for key, value in passed_on.items() if key in fields and getattr(step.settings, key) is None}
@@ -140,7 +150,6 @@ def run_step(step: Step, spark: SparkSession, *, passed_on: dict[str, Any], dry_
             step.state = "would run"
     except BaseException as error:
         step.state = "failed"
-        go_on = f"go on with --from {step.name} once that is mended"
         # Subclasses of ValueError, such as UnicodeDecodeError, come from other people's code.
         if type(error) is ValueError:
             raise ValueError(f"{step.name}: {error}\n({go_on})") from error

@@ -126,13 +126,16 @@ class RunLog:
         return max(0, self.num_to_do - self.num_documents) * self.scoring_seconds / self.num_documents
 
     def record(self, state: str, *, message: str | None = None, at_once: bool = False) -> None:
-        """Replace the run's row. A row that cannot be written does not stop the run."""
+        """Add the run's row, or replace it. A row that cannot be written does not stop the run."""
         if state == "running" and not at_once and time.monotonic() - self._recorded < RECORD_SECONDS:
             return
-        self._recorded = time.monotonic()
+        is_first, self._recorded = self._recorded == float("-inf"), time.monotonic()
         try:
-            rows = self.spark.createDataFrame([self._row(state, message)], runs.TABLE.schema)
-            retry_conflicts(lambda: self.namespace.replace(rows, runs.TABLE, column="run_id", value=self.run_id))
+            row = self.spark.createDataFrame([self._row(state, message)], runs.TABLE.schema)
+            if is_first:
+                self.namespace.append(row, runs.TABLE)
+            else:
+                retry_conflicts(lambda: self.namespace.replace(row, runs.TABLE, column="run_id", value=self.run_id))
         except Exception as error:
             with suppress(OSError):
                 print(f"the run's row in runs was not written: {reason(error)}"[:300], file=sys.stderr)

@@ -97,14 +97,16 @@ def new_log(
 def record_scorer(
     spark: SparkSession, settings: ScoreSettings, scorer: Scorer, *, tasks: int, figures: PlainTextFigures | None
 ) -> None:
-    """Record the scorer with these figures of its model on plain text or, where there are none, with a worker's."""
+    """Record the scorer with what its model makes of plain text, measured by a worker.
+
+    Not where there are figures: they have been read from the scorer's row.
+    """
     from jobs.scoring.scorers import measure_figures
     from udfs.spark_udfs import plain_text_udf
 
     if figures is None:
         udf = plain_text_udf(scorer_spec(spark, settings, scorer, tasks=tasks))
-        figures = measure_figures(spark, udf, tasks)
-    scorer.record(spark, Namespace.parse(settings.namespace), figures)
+        scorer.record(spark, Namespace.parse(settings.namespace), measure_figures(spark, udf, tasks))
 
 
 def report(settings: ScoreSettings, counts: dict[str, Any], log: RunLog | None = None) -> dict[str, Any]:

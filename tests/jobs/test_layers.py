@@ -23,7 +23,7 @@ STAGES = {
 }
 LAYERS = [{"terminal"}, {"settings"}, {"spark"}, {"hub"}, {"corpus"}, {"ranking"}, STAGES, {"stages"}, {"cli"}]
 FILES_OF_STAGES = {path.stem for path in JOBS.glob("*.py")} - {"__init__", "stages", "cli", "demo", "run"}
-LAYERS += [FILES_OF_STAGES, {"demo", "run"}]
+LAYERS += [FILES_OF_STAGES, {"run"}, {"demo"}]
 
 
 def layer(part: str) -> int:

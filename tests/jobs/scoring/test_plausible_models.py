@@ -125,7 +125,7 @@ def test_scorers_of_an_older_version_are_brought_up_to_date_by_the_statement_sho
     shutil.rmtree(f"{namespace}/scorers")
     older.write.format("delta").save(f"{namespace}/scorers")
     with pytest.raises(ValueError, match="older version, without plain_text_loss, plain_text_tokens_per_byte") as error:
-        score()
+        score(mode="reconcile")
     (statement,) = str(error.value).splitlines()[1:]
     spark.sql(statement)
     with monkeypatch.context() as patched:
