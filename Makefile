@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 export PYSPARK_DRIVER_PYTHON := $(PYSPARK_PYTHON)
 
-.PHONY: setup demo test test-faults unit check bench bench-driver bench-select clean
+.PHONY: setup demo test test-faults unit check bench bench-driver bench-select bench-commit clean
 setup: .venv/installed
 
 .venv/installed: pyproject.toml conf/requirements.txt conf/install_delta.py conf/archive_classes.py
@@ -52,8 +52,13 @@ bench: .venv-bench/installed
 bench-driver: setup
 	$(BIN)/python -m tests.benchmarks.driver $(BENCH)
 
+# Two other engines, to compare with; they bring nothing that the project has in another version.
 bench-select: setup
+	$(BIN)/uv pip install --quiet --python $(BIN)/python duckdb==2.0.1 polars==2.1.0
 	$(BIN)/python -m tests.benchmarks.selecting $(BENCH)
+
+bench-commit: setup
+	$(BIN)/python -m tests.benchmarks.committing $(BENCH)
 
 clean:
 	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis demo_data dist

@@ -69,6 +69,12 @@ class PlainTextFigures:
         """The limit that the loss must stay below."""
         return MAX_SHARE_OF_UNIFORM_LOSS * math.log(self.vocab_size)
 
+    @property
+    def are_plausible(self) -> bool:
+        """Whether both are within their limits."""
+        # NaN is not below any limit.
+        return self.tokens_per_byte < MAX_TOKENS_PER_BYTE and self.loss < self.max_loss
+
 
 def plain_text_figures(model: Any, tokenizer: Any) -> PlainTextFigures:
     """The figures of a model without a mask. The loss is not finite if it is not even so in float32.
@@ -97,8 +103,7 @@ def tokens_per_byte(tokenizer: Any) -> float:
 
 def require_plausible(figures: PlainTextFigures, model_name: str, *, allow: bool) -> None:
     """Raise ValueError, with both figures and their limits, unless they are plausible or allow is true."""
-    # NaN is not below any limit, so it is refused.
-    if allow or (figures.tokens_per_byte < MAX_TOKENS_PER_BYTE and figures.loss < figures.max_loss):
+    if allow or figures.are_plausible:
         return
     limit = (
         f"{figures.max_loss:.3f}, {MAX_SHARE_OF_UNIFORM_LOSS:.0%} of ln {figures.vocab_size:,}, its number of tokens"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from jobs.scoring.source_errors import RECONCILE
 from schemas import runs, scores
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ NUM_COMMITS = 100
 SHRINKING = ("RESTORE", "DELETE", "MERGE", "UPDATE", "TRUNCATE")
 # Operations that make another table of it.
 MAKING = re.compile("CREATE|REPLACE|CLONE|CONVERT")
+# By how much the clock of the machine that runs the driver, and that of the files' store, may differ.
+CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,18 @@ class RunHistory:
     """What the runs that have read a source say of it; all but was_read: those of one scorer, into these scores.
 
     was_read: whether a run of any scorer, however it ended, has read from it. num_documents: how many were scored,
-    about. last_version: the newest version of which a finished run has scored everything; last_compared: the newest
-    such of mode reconcile. last_whole: when the last finished run that read a whole version began; first: when the
-    first run did.
+    about. last_version: what the last finished run read that read a whole version, and so scored everything of it;
+    last_compared: what the last such run of mode reconcile read, and compared_by, its run_id. last_whole: when the
+    last run that read a whole version began, and last_ended, when it ended; first: when the first run of all began.
     """
 
     was_read: bool = False
     num_documents: int = 0
     last_version: int | None = None
     last_compared: int | None = None
+    compared_by: str | None = None
     last_whole: datetime | None = None
+    last_ended: datetime | None = None
     first: datetime | None = None
 
 
@@ -61,12 +66,16 @@ def read_history(
         own &= F.col("started_at") >= since
     # A run with a limit has no version, and has not read everything.
     is_whole = own & (F.col("state") == "finished") & F.col("source_version").isNotNull()
+    # The last one's, not the largest: a table that was put back from a copy has versions again that it had before.
+    is_compared = is_whole & (F.col("mode") == "reconcile")
     facts = table.agg(
         F.count("*").alias("num_runs"),
         F.sum(F.when(own, F.col("num_documents"))).alias("num_documents"),
-        F.max(F.when(is_whole, F.col("source_version"))).alias("last_version"),
-        F.max(F.when(is_whole & (F.col("mode") == "reconcile"), F.col("source_version"))).alias("last_compared"),
+        F.max_by("source_version", F.when(is_whole, F.col("started_at"))).alias("last_version"),
+        F.max_by("source_version", F.when(is_compared, F.col("started_at"))).alias("last_compared"),
+        F.max_by("run_id", F.when(is_compared, F.col("started_at"))).alias("compared_by"),
         F.max(F.when(is_whole, F.col("started_at"))).alias("last_whole"),
+        F.max_by("updated_at", F.when(is_whole, F.col("started_at"))).alias("last_ended"),
         F.min(F.when(own, F.col("started_at"))).alias("first"),
     )
     row = facts.collect()[0].asDict()
@@ -88,16 +97,55 @@ def has_read_all(spark: SparkSession, namespace: Namespace, source: SourceTable,
     Found in few looks and without the model. Where this is False, a run may still find that there is nothing to do.
     """
     history = read_history(spark, namespace, source, scorer_id=scorer_id)
-    if history.last_whole is None or history.last_version != source.version:
+    if history.last_whole is None or history.last_version != source.version or _may_be_put_back(history, source):
         return False
     if not namespace.exists(spark, scores.TABLE.name):
         return False
     for commit in _newest_commits(spark, namespace.identifier(scores.TABLE.name)):
-        if commit["timestamp"] < history.last_whole:
+        if _utc(commit["timestamp"]) < _utc(history.last_whole):
             return True
-        if MAKING.search(commit["operation"]) or _has_shrunk_by(commit):
+        # Without an operation nobody knows what the commit has done.
+        if not commit["operation"] or MAKING.search(commit["operation"]) or _has_shrunk_by(commit):
             return False
     return False
+
+
+def require_same_source(spark: SparkSession, history: RunHistory, source: SourceTable) -> None:
+    """Raise ValueError where the source has other versions than those that runs have read: it was put back from a copy.
+
+    It then has the id and the place that it had, so that a stream would take its new commits for those that it knows.
+    """
+    last, version = history.last_version, source.version
+    if last is None or version is None:
+        return
+    if version == last and _may_be_put_back(history, source):
+        for commit in _newest_commits(spark, source.identifier):
+            if commit["version"] <= version:
+                is_other = commit["version"] == version and _is_after(commit["timestamp"], history.last_ended)
+                break
+        else:
+            is_other = True
+    else:
+        is_other = version < last
+    if is_other:
+        raise ValueError(
+            f"{source.identifier} is at version {version}, made after an earlier run had read version {last} of it: it "
+            f"was put back from a copy; {RECONCILE}"
+        )
+
+
+def _may_be_put_back(history: RunHistory, source: SourceTable) -> bool:
+    """Whether the source was written to since the last run had read its version, by the times of both."""
+    return _is_after(source.modified_at, history.last_ended)
+
+
+def _is_after(commit: datetime | None, run: datetime | None) -> bool:
+    return commit is None or run is None or _utc(commit) > _utc(run) + CLOCKS_DIFFER
+
+
+def _utc(when: datetime) -> datetime:
+    # Spark gives local times, of which an hour comes twice when the clocks are put back.
+    return when.astimezone(UTC)
 
 
 def require_scores_only_grew(
@@ -125,12 +173,13 @@ def checkpoint_folder(
     *,
     scorer_id: str,
     source_id: str,
-    first_version: int,
+    history: RunHistory,
 ) -> str:
     """The folder of a stream's checkpoint; ValueError where base is itself the checkpoint of a stream.
 
-    Each scorer, source, first version and scores table has its own: no stream goes on from what another one has read.
-    base: the folder for checkpoints, by default in the namespace's folder, or under the location of the scores table.
+    Each scorer, source, comparison of all of it, and scores table has its own: no stream goes on from what another one
+    has read. base: the folder for checkpoints, by default in the namespace's folder, or under the location of the
+    scores table.
     """
     detail = _scores_detail(spark, namespace)
     if base and _is_checkpoint(spark, base.rstrip("/")):
@@ -138,13 +187,14 @@ def checkpoint_folder(
             f"--checkpoint {base} is the checkpoint of one stream; name a folder in which each gets one of its own"
         )
     base = base or f"{namespace.folder or detail['location']}/_checkpoints"
-    return f"{base.rstrip('/')}/{scorer_id}/{source_id}-from-{first_version}-into-{detail['id']}"
+    after = "0" if history.last_compared is None else f"{history.last_compared + 1}-after-{history.compared_by}"
+    return f"{base.rstrip('/')}/{scorer_id}/{source_id}-from-{after}-into-{detail['id']}"
 
 
 def _shrunk(spark: SparkSession, identifier: str, since: datetime | None) -> datetime | None:
     """When the table last lost or changed rows, if that was not before since; None where it has only grown."""
     for commit in _newest_commits(spark, identifier):
-        if since is not None and commit["timestamp"] < since:
+        if since is not None and _utc(commit["timestamp"]) < _utc(since):
             return None
         if _has_shrunk_by(commit):
             when: datetime = commit["timestamp"]

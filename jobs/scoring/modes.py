@@ -10,7 +10,7 @@ from jobs.corpus.documents import check_ids
 from jobs.scoring.batch_scorer import BatchScorer
 from jobs.scoring.commit import Transaction
 from jobs.scoring.failures import stop_if_too_many_failed
-from jobs.scoring.history import RunHistory, checkpoint_folder, require_scores_only_grew
+from jobs.scoring.history import RunHistory, checkpoint_folder, require_same_source, require_scores_only_grew
 from jobs.scoring.pending import with_attempts
 from jobs.scoring.plan import ScoringPlan
 from jobs.scoring.run_log import RunLog
@@ -79,6 +79,7 @@ def require_no_surprise(run: ScoringRun) -> None:
 def follow_source(run: ScoringRun, log: RunLog) -> None:
     """Score what was added to the source since the last run."""
     source, plan, history = run.source, run.plan, run.history
+    require_same_source(run.spark, history, source)
     first_version = None if history.last_compared is None else history.last_compared + 1
     folder = checkpoint_folder(
         run.spark,
@@ -87,7 +88,7 @@ def follow_source(run: ScoringRun, log: RunLog) -> None:
         scorer_id=plan.scorer_id,
         # require_no_surprise refuses a source without an id.
         source_id=source.source_id or "",
-        first_version=first_version or 0,
+        history=history,
     )
     require_scores_only_grew(run.spark, run.namespace, history, checkpoint=folder)
     if history.last_version == source.version:

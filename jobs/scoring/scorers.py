@@ -16,7 +16,7 @@ from schemas import head_masks, scorers
 from schemas.identity import identity
 from udfs.document_score import SCORING_VERSION
 from udfs.head_mask import Head, MaskMode, check_heads, mask_identity, read_heads_file
-from udfs.known_checkpoints import Checkpoint, remembered_checkpoint, resolve_and_remember
+from udfs.known_checkpoints import Checkpoint, remember_plausible, remembered_checkpoint, resolve_and_remember
 from udfs.machine import may_have_gpu
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Scorer:
             row["plain_text_tokens_per_byte"], row["plain_text_loss"], self.checkpoint.vocab_size
         )
         require_plausible(figures, self.checkpoint.name, allow=allow_implausible)
+        if figures.are_plausible:
+            remember_plausible(self.checkpoint)
         return figures
 
     def record(self, spark: SparkSession, namespace: Namespace, figures: PlainTextFigures | None = None) -> None:
@@ -75,6 +77,8 @@ class Scorer:
 
         A scorer's row that has no figures is given these.
         """
+        if figures and figures.are_plausible:
+            remember_plausible(self.checkpoint)
         model, now = self.checkpoint, datetime.now(UTC)
         mask = (self.mask_id, model.model_id, None, list(self.heads), None, now)
         hashes = (model.weights_hash, model.tokenizer_hash)
@@ -132,11 +136,15 @@ def resolve_scorer(spark: SparkSession, namespace: Namespace, settings: ScorerSe
 
 
 def remembered_scorer(spark: SparkSession, namespace: Namespace, settings: ScorerSettings) -> Scorer | None:
-    """resolve_scorer by what is known of the model's files, without torch; None where they are not known as they are.
+    """resolve_scorer by what is known of the model's files, without torch, to find that there is nothing to score.
 
-    To find that there is nothing to score; to score, resolve the scorer.
+    None where the files are not known as they are now, or whether the model may be used; to score, resolve the scorer.
     """
-    checkpoint = remembered_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    checkpoint = remembered_checkpoint(
+        settings.model,
+        trust_remote_code=settings.trust_remote_code,
+        must_be_plausible=not settings.allow_implausible_model,
+    )
     return None if checkpoint is None else _scorer_of(spark, namespace, settings, checkpoint)
 
 

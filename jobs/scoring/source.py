@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jobs.corpus.documents import read_at_newest_version, source_name
@@ -21,7 +22,8 @@ class SourceTable:
 
     version: None for a view, and for a table that is not Delta's. source_id: None there, too; else a hash of the Delta
     table's id, its location and the columns that are read. A table that was made anew, copied file by file (which keeps
-    the id), or is read by other columns is recognised by it as another source.
+    the id), or is read by other columns is recognised by it as another source. modified_at: when it had its last
+    commit, which may be a later one than that of the version.
     """
 
     identifier: str
@@ -30,6 +32,7 @@ class SourceTable:
     documents: DataFrame
     version: int | None = None
     source_id: str | None = None
+    modified_at: datetime | None = None
 
 
 def find_source(spark: SparkSession, namespace: Namespace, columns: DocumentTable) -> SourceTable:
@@ -47,4 +50,4 @@ def find_source(spark: SparkSession, namespace: Namespace, columns: DocumentTabl
     except (PySparkException, IndexError):
         return source
     source_id = identity(detail["id"], detail["location"], columns.doc_id, columns.text, columns.domain)
-    return replace(source, version=version, source_id=source_id)
+    return replace(source, version=version, source_id=source_id, modified_at=detail["lastModified"])

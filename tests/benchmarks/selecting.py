@@ -1,15 +1,16 @@
-"""python -m tests.benchmarks.selecting: ranks and cut-offs of millions of scored rows, both ways in one run.
+"""python -m tests.benchmarks.selecting: ranking and selecting millions of scored documents, beside other engines.
 
-Each measurement has its own process and Spark session (8 GB of driver memory, the JVM's own defaults, as under
-spark-submit), does the same with a small table first, and starts from the same Parquet table: scored documents of five
-domains, one of which has 80 % of them. Writes SELECTING.md and selecting.json.
+The stages are submitted to Spark as a user would, on a corpus and a scores table, and are timed from the command to its
+end. Beside them the same selection as one plain window, by Spark, DuckDB and Polars, on the same files. Each
+measurement has a process of its own. Writes SELECTING.md and selecting.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import statistics
@@ -17,299 +18,195 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+from jobs.terminal.display import plain_table
+from udfs.machine import num_cores
 
-NAMES = {
-    "window": "ranks by a window per domain",
-    "bins": "ranks in bins",
-    "window-filter": "a fifth by window and filter",
-    "cut-off": "a fifth by cut-off",
-    "joins": "quality and dedup joins",
+ROOT = Path(__file__).parents[2]
+# From each measurement to its stage and arguments, or to an engine.
+STAGES = {
+    "rank, in bins": ("rank", "--method", "bins"),
+    "rank, by windows": ("rank", "--method", "window"),
+    "select a fifth": ("selection", "--fraction", "0.2"),
+    "select with joins": (
+        "selection",
+        *("--fraction", "0.2", "--quality-table", "{namespace}/quality", "--dedup-table", "{namespace}/clusters"),
+    ),
 }
-WARM_UP_ROWS = 200_000
+ENGINES = {"plain window, Spark": "spark", "plain window, DuckDB": "duckdb", "plain window, Polars": "polars"}
+# What the stages write, which is taken away before each measurement.
+WRITTEN = ("rankings", "selections", "selection_runs")
 
 
 def main() -> None:
     """Run what the arguments name, in turn, and write what came out."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.selecting", description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[5_000_000, 50_000_000])
-    parser.add_argument("--rounds", type=int, nargs="+", default=[3, 1], help="rounds of each number of rows")
-    parser.add_argument("--memory", default="8g")
+    parser.add_argument(
+        "--tables",
+        nargs="+",
+        default=["5000000x16", "5000000x2000"],
+        metavar="ROWSxBYTES",
+        help="rows of the corpus, and bytes of each text",
+    )
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", nargs="+", default=["rank", "select", "plain"], help="how the names begin")
+    parser.add_argument("--memory-gib", type=int, default=8)
     parser.add_argument("--folder", type=Path, help="where the tables go; by default a temporary folder")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    parser.add_argument("--one", nargs=2, metavar=("NAME", "TABLE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        measure(*arguments.one, arguments.memory)
-        return
-    if arguments.folder:
-        arguments.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=arguments.folder))
+    names = [name for name in (*STAGES, *ENGINES) if name.startswith(tuple(arguments.only))]
     found = []
     try:
-        run_one("make", str(folder / f"{WARM_UP_ROWS}"), arguments.memory, WARM_UP_ROWS)
-        for num_rows, rounds in zip(arguments.rows, arguments.rounds, strict=True):
-            table = str(folder / f"{num_rows}")
-            run_one("make", table, arguments.memory, num_rows)
-            for number in range(rounds):
-                for name in NAMES:
-                    found.append({"rows": num_rows, "name": name, **run_one(name, table, arguments.memory, num_rows)})
-                    say(f"{num_rows:,} rows, round {number + 1} of {rounds}, {NAMES[name]}: {found[-1]}")
+        for tables in arguments.tables:
+            rows, text_bytes = tables.split("x")
+            namespace = folder / tables
+            making = [
+                "-m",
+                "tests.benchmarks.scored_tables",
+                str(namespace),
+                "--rows",
+                rows,
+                "--text-bytes",
+                text_bytes,
+            ]
+            subprocess.run([sys.executable, *making], cwd=ROOT, check=True)
+            for number in range(arguments.rounds):
+                for name in names:
+                    measured = measure(name, namespace, arguments.memory_gib)
+                    found.append({"rows": int(rows), "text_bytes": int(text_bytes), "name": name, **measured})
+                    say(f"{tables}, round {number + 1} of {arguments.rounds}, {name}: {measured}")
+            shutil.rmtree(namespace)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     write(arguments, found)
 
 
-def run_one(name: str, table: str, memory: str, num_rows: int) -> dict[str, Any]:
-    """What a process of its own measured."""
-    command = [sys.executable, "-m", __spec__.name, "--one", name, table, "--memory", memory, "--rows", str(num_rows)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        if name == "make":
-            sys.exit("the table was not made")
-        return {"failure": f"exit status {done.returncode}"}
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+def measure(name: str, namespace: Path, memory_gib: int) -> dict[str, Any]:
+    """Seconds of the command, the most memory that it held, and a hash of the documents that it selected."""
+    for table in WRITTEN:
+        shutil.rmtree(namespace / table, ignore_errors=True)
+    out = namespace / "plain"
+    shutil.rmtree(out, ignore_errors=True)
+    if engine := ENGINES.get(name):
+        command = [sys.executable, "-m", "tests.benchmarks.engines", engine, str(namespace), str(out)]
+        command += ["--memory-gib", str(memory_gib)]
+    else:
+        stage, *argv = (part.format(namespace=namespace) for part in STAGES[name])
+        submit = [str(Path(sys.executable).with_name("spark-submit")), "--driver-memory", f"{memory_gib}g"]
+        command = [*submit, f"jobs/{stage}.py", *argv, "--namespace", str(namespace)]
+        out = namespace / "selections"
+    begin = time.perf_counter()
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    peak = 0
+    while running.poll() is None:
+        peak = max(peak, sum(map(resident_bytes, descendants(running.pid))))
+        time.sleep(0.1)
+    seconds = time.perf_counter() - begin
+    if running.returncode:
+        printed = running.stdout.read()[-300:] if running.stdout else ""
+        return {"failure": f"exit status {running.returncode}: {printed}", "peak_bytes": peak}
+    result = {"seconds": round(seconds, 2), "peak_bytes": peak}
+    return result | (fingerprint(out) if out.exists() else {})
 
 
-def measure(name: str, table: str, memory: str) -> None:
-    """Print, as JSON, what one way took: seconds, rows of the largest task, spilled bytes, memory."""
-    from jobs.spark.session import local_session, log_option
+def fingerprint(folder: Path) -> dict[str, Any]:
+    """How many documents the Parquet files of the folder hold, and a hash of their ids."""
+    import pyarrow.parquet as pq
 
-    small = Path(table).with_name(f"{WARM_UP_ROWS}")
-    with tempfile.TemporaryDirectory() as events:
-        conf = {
-            "spark.driver.memory": memory,
-            # The local session's own options make small runs start early and large ones slow.
-            "spark.driver.extraJavaOptions": log_option(),
-            "spark.eventLog.enabled": "true",
-            "spark.eventLog.dir": Path(events).as_uri(),
-            "spark.eventLog.compress": "false",
-        }
-        spark = local_session("benchmark", conf=conf)
-        if name != "make":
-            WAYS[name](spark, str(small))
-        begin = time.perf_counter()
-        found = WAYS[name](spark, table) or {}
-        seconds = time.perf_counter() - begin
-        peak = max(_peak_bytes(pid) for pid in _descendants(os.getpid()))
-        spark.stop()
-        # Not the checksums beside them, whose names start with a dot.
-        logs = [file for file in Path(events).rglob("[!.]*") if file.is_file()]
-        tasks = [task for log in logs for task in _tasks(log)]
-    found |= {
-        "seconds": round(seconds, 2),
-        "largest_task": max((task["rows"] for task in tasks), default=0),
-        "spilled": sum(task["spilled"] for task in tasks),
-        "peak_bytes": peak,
-    }
-    print(json.dumps(found))
+    files = [file for file in folder.rglob("*.parquet") if "_delta_log" not in file.parts]
+    ids = sorted(value for file in files for value in pq.ParquetFile(file).read(["doc_id"])["doc_id"].to_pylist())
+    return {"selected": len(ids), "which": hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]}
 
 
-def make(spark: SparkSession, table: str) -> None:
-    """Scored rows in no order: ids of 16 characters, one domain of 80 % and four of 5 %, scores of two shapes."""
-    from pyspark.sql import functions as F
-
-    num_rows = int(Path(table).name)
-    place = "pmod(xxhash64(id, 1), 100)"
-    spark.range(0, num_rows, 1, max(8, num_rows // 2_000_000)).select(
-        F.expr("lower(hex(xxhash64(id)))").alias("doc_id"),
-        F.expr(f"if({place} < 80, 'web', concat('domain ', {place} div 5))").alias("domain"),
-        F.expr(f"if({place} % 2 = 0, exp(randn(1) * 0.5 - 1), round(rand(2), 3))").alias("order_value"),
-        F.expr("cast(exp(randn(3) + 6.4) + 2 as bigint)").alias("num_tokens"),
-    ).write.parquet(table)
+def descendants(pid: int) -> list[int]:
+    """The process and those that it has started, as far as they live."""
+    try:
+        files = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        children = [int(child) for file in files for child in file.read_text().split()]
+    except OSError:
+        return []
+    return [pid, *(found for child in children for found in descendants(child))]
 
 
-def rank(method: str) -> Any:
-    """Full ranks, thrown away at the end."""
-
-    def way(spark: SparkSession, table: str) -> None:
-        from jobs.ranking.ranks import ranked
-        from jobs.spark.tasks import enough_tasks
-
-        documents = spark.read.parquet(table)
-        with enough_tasks(spark, int(Path(table).name)):
-            _run(ranked(spark, documents, method))  # type: ignore[arg-type]
-
-    return way
-
-
-def window_and_filter(spark: SparkSession, table: str) -> dict[str, Any]:
-    """What most would write: rank, and keep the first fifth of each domain."""
-    from jobs.ranking.ranks import ranked
-    from jobs.spark.tasks import enough_tasks
-
-    with enough_tasks(spark, int(Path(table).name)):
-        rows = ranked(spark, spark.read.parquet(table), "window").filter("domain_rank <= floor(domain_size * 0.2)")
-        return _fingerprint(rows)
-
-
-def cut_off(spark: SparkSession, table: str) -> dict[str, Any]:
-    """As select does it."""
-    from jobs.ranking.cutoffs import Limit
-    from jobs.ranking.order import domain_totals, take_first
-    from jobs.spark.tasks import enough_tasks
-
-    num_rows = int(Path(table).name)
-    with enough_tasks(spark, num_rows):
-        documents = spark.read.parquet(table)
-        totals = domain_totals(documents)
-        limits = {domain: Limit(max_documents=count // 5) for domain, (count, _) in totals.items()}
-        return _fingerprint(take_first(spark, documents, num_rows=num_rows, limits=limits))
-
-
-def joins(spark: SparkSession, table: str) -> dict[str, Any]:
-    """The quality and the dedup join, and how often each side of them is shuffled."""
-    from pyspark.sql import functions as F
-
-    from jobs.spark.statements import run_statement
-    from jobs.spark.tasks import enough_tasks
-
-    documents = spark.read.parquet(table).select(
-        "doc_id",
-        "domain",
-        F.col("order_value").alias("influence_score"),
-        "num_tokens",
-        # Any text serves in the place of a hash.
-        F.col("doc_id").alias("text_sha256"),
-    )
-    quality = documents.select("doc_id", F.expr("rand(5)").alias("quality"))
-    clusters = documents.select("doc_id", F.expr("substring(doc_id, 1, 7)").alias("cluster_id"))
-    with enough_tasks(spark, int(Path(table).name)):
-        joined = run_statement(spark, "selecting/with_quality", documents=documents, quality=quality)
-        joined = run_statement(spark, "selecting/with_cluster", documents=joined, clusters=clusters)
-        preferred = joined.withColumn("preference", F.col("influence_score"))
-        kept = run_statement(spark, "selecting/one_of_each_cluster", documents=preferred)
-        plan = _plan(kept).replace(str(Path(table).parent.resolve()), "...")
-        _run(kept)
-    return {"shuffles": plan.count("Exchange hashpartitioning"), "plan": plan}
-
-
-WAYS: dict[str, Any] = {
-    "make": make,
-    "window": rank("window"),
-    "bins": rank("bins"),
-    "window-filter": window_and_filter,
-    "cut-off": cut_off,
-    "joins": joins,
-}
-
-
-def _run(rows: DataFrame) -> None:
-    rows.write.format("noop").mode("overwrite").save()
-
-
-def _fingerprint(rows: DataFrame) -> dict[str, Any]:
-    """How many rows, and a hash of which: read once, as writing them would."""
-    found = rows.selectExpr("count(*)", "bit_xor(xxhash64(doc_id))").collect()[0]
-    return {"selected": found[0], "which": f"{found[1] & (2**64 - 1):016x}"}
-
-
-def _plan(rows: DataFrame) -> str:
-    import contextlib
-    import io
-
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text):
-        rows.explain()
-    return text.getvalue()
-
-
-def _tasks(log: Path) -> Iterator[dict[str, int]]:
-    """Rows that came to each task by a shuffle or from a file, and bytes that it spilled."""
-    for line in log.read_text().splitlines():
-        event = json.loads(line)
-        metrics = event.get("Task Metrics")
-        if event.get("Event") == "SparkListenerTaskEnd" and metrics:
-            yield {
-                "rows": metrics["Shuffle Read Metrics"]["Total Records Read"],
-                "spilled": metrics["Disk Bytes Spilled"],
-            }
-
-
-def _descendants(pid: int) -> list[int]:
-    children = [
-        int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()
-    ]
-    return [pid, *(found for child in children for found in _descendants(child))]
-
-
-def _peak_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+def resident_bytes(pid: int) -> int:
+    """Bytes of memory that the process holds now; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0)
 
 
 def write(arguments: argparse.Namespace, found: list[dict[str, Any]]) -> None:
     """SELECTING.md and selecting.json."""
-    import pyspark
-
-    from jobs.terminal.display import plain_table
-
     (arguments.out / "selecting.json").write_text(json.dumps(found, indent=1) + "\n")
     cells = []
-    medians: dict[tuple[int, str], float] = {}
-    for num_rows in arguments.rows:
-        for name, title in NAMES.items():
-            runs = [row for row in found if row["rows"] == num_rows and row["name"] == name and "failure" not in row]
-            if not runs:
-                cells.append([f"{num_rows:,}", title, "failed", "", "", "", ""])
-                continue
-            seconds = [run["seconds"] for run in runs]
-            medians[num_rows, name] = statistics.median(seconds)
-            largest = max(run["largest_task"] for run in runs)
-            cells.append(
-                [
-                    f"{num_rows:,}",
-                    title,
-                    f"{statistics.median(seconds):.1f} s",
-                    f"{min(seconds):.1f} - {max(seconds):.1f}",
-                    f"{largest:,} ({largest / num_rows:.1%})",
-                    f"{max(run['spilled'] for run in runs) / 2**30:.1f} GiB",
-                    f"{max(run['peak_bytes'] for run in runs) / 2**30:.1f} GiB",
-                ]
-            )
-    header = ["rows", "what", "median", "fastest - slowest", "largest task", "spilled", "memory"]
-    plan = next((row["plan"] for row in reversed(found) if "plan" in row), "")
+    for key, runs in grouped(found).items():
+        seconds = [run["seconds"] for run in runs if "seconds" in run]
+        rows, text_bytes, name = key
+        fastest = f"{min(seconds):.1f} - {max(seconds):.1f}" if seconds else ""
+        cells.append(
+            [
+                f"{rows:,}",
+                f"{text_bytes:,}",
+                name,
+                f"{statistics.median(seconds):.1f} s" if len(seconds) == len(runs) else "failed",
+                fastest,
+                f"{max(run['peak_bytes'] for run in runs) / 2**30:.1f} GiB",
+            ]
+        )
+    versions = {name: importlib.metadata.version(name) for name in ("pyspark", "duckdb", "polars")}
     text = TEXT.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
-        cores=os.cpu_count(),
-        memory=arguments.memory,
-        versions=f"Python {platform.python_version()}, pyspark {pyspark.__version__}",
-        rounds=", ".join(
-            f"{rounds} of {rows:,} rows" for rows, rounds in zip(arguments.rows, arguments.rounds, strict=True)
-        ),
-        table=plain_table(header, cells),
-        ratios="\n".join(ratios(arguments.rows, medians, found)),
-        plan=plan.strip(),
+        cores=num_cores(),
+        memory=arguments.memory_gib,
+        versions=", ".join(["Python " + platform.python_version(), *(f"{k} {v}" for k, v in versions.items())]),
+        rounds=arguments.rounds,
+        table=plain_table(["rows", "bytes of a text", "what", "median", "fastest - slowest", "memory"], cells),
+        comparisons="\n".join(comparisons(found)),
     )
     (arguments.out / "SELECTING.md").write_text(text)
     print(text)
 
 
-def ratios(sizes: list[int], medians: dict[tuple[int, str], float], found: list[dict[str, Any]]) -> list[str]:
+def grouped(found: list[dict[str, Any]]) -> dict[tuple[int, int, str], list[dict[str, Any]]]:
+    """The rounds of each measurement."""
+    groups: dict[tuple[int, int, str], list[dict[str, Any]]] = {}
+    for row in found:
+        groups.setdefault((row["rows"], row["text_bytes"], row["name"]), []).append(row)
+    return groups
+
+
+def comparisons(found: list[dict[str, Any]]) -> list[str]:
     """What the goals are about, as lines of text."""
+    medians = {
+        key: statistics.median(run["seconds"] for run in runs)
+        for key, runs in grouped(found).items()
+        if all("seconds" in run for run in runs)
+    }
     lines = []
-    for size in sizes:
-        for slow, fast in (("window", "bins"), ("window-filter", "cut-off")):
-            if (size, slow) in medians and (size, fast) in medians:
-                ratio = medians[size, slow] / medians[size, fast]
-                lines.append(f"- {size:,} rows: {NAMES[fast]} {ratio:.2f} times as fast as {NAMES[slow]}")
-        chosen = {row["which"] for row in found if row["rows"] == size and "which" in row}
-        lines.append(
-            f"- {size:,} rows: {'the same' if len(chosen) == 1 else 'NOT the same'} documents selected by both"
-        )
-    if len(sizes) == 2:
-        small, large = sizes
-        for name in NAMES:
-            if (small, name) in medians and (large, name) in medians:
-                growth = medians[large, name] / medians[small, name] / (large / small)
-                lines.append(f"- {NAMES[name]}: {growth:.2f} of linear from {small:,} to {large:,} rows")
+    for rows, text_bytes in dict.fromkeys((row["rows"], row["text_bytes"]) for row in found):
+        here = f"{rows:,} rows with texts of {text_bytes:,} bytes"
+        same = [
+            row
+            for row in found
+            if (row["rows"], row["text_bytes"]) == (rows, text_bytes) and row["name"] in ("select a fifth", *ENGINES)
+        ]
+        chosen = {row["which"] for row in same if "which" in row}
+        lines.append(f"- {here}: {'the same' if len(chosen) == 1 else 'NOT the same'} documents from all that finished")
+        for name in ENGINES:
+            ours, theirs = (medians.get((rows, text_bytes, which)) for which in ("select a fifth", name))
+            if ours and theirs:
+                lines.append(f"- {here}: select takes {ours / theirs:.2f} of the time of the {name}")
+    for (rows, text_bytes, name), seconds in medians.items():
+        shortest = min(size for number, size, which in medians if (number, which) == (rows, name))
+        if text_bytes > shortest:
+            ratio = seconds / medians[rows, shortest, name]
+            lines.append(f"- {name}, {rows:,} rows: {ratio:.2f} with {text_bytes:,} over {shortest:,} bytes of text")
     return lines
 
 
@@ -320,25 +217,19 @@ def say(line: str) -> None:
 
 TEXT = """# How fast documents are ranked and selected
 
-Written by `make bench-select` (`python -m tests.benchmarks.selecting`) on {date}. {cores} cores, {memory} of driver
-memory; {versions}. Rounds: {rounds}; median, fastest and slowest.
+Written by `make bench-select` (`python -m tests.benchmarks.selecting`) on {date}. {cores} cores, {memory} GiB of memory
+for the JVM and for DuckDB; Polars has no limit. {versions}. Rounds: {rounds}; median, fastest and slowest.
 
 Scored documents of five domains, one of which has 80 %, half of the scores in steps of a thousandth (ties) and half
-log-normal. Each measurement has a Spark session of its own, which has done the same with a small table before, and
-reads the table from Parquet. *largest task*: the most rows that came to one task by a shuffle. *memory*: the most that
-the JVM or Python held.
+log-normal, in a corpus with a text each. Each line is a command by itself, from its start to its end, and writes what
+it found: the stages by spark-submit, into their tables, with the checks that these have; the plain window from the same
+files to Parquet. *memory*: the most that the command's processes held together.
 
 ```text
 {table}
 ```
 
-{ratios}
-
-The plan of the joins: each of the two tables is shuffled once, the documents once for both, and once more by cluster.
-
-```text
-{plan}
-```
+{comparisons}
 """
 
 if __name__ == "__main__":

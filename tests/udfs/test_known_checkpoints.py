@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.udfs.models import tiny_model
 from udfs import known_checkpoints
 from udfs.checkpoint import resolve_checkpoint
-from udfs.known_checkpoints import remembered_checkpoint, resolve_and_remember
+from udfs.known_checkpoints import remember_plausible, remembered_checkpoint, resolve_and_remember
 
 
 @pytest.fixture
@@ -99,15 +100,83 @@ def test_a_model_that_was_touched_a_moment_ago_is_not_remembered(folder: Path, m
     assert remembered_checkpoint(str(folder)) is None
 
 
-def test_code_of_the_models_own_and_names_on_the_hub_are_not_remembered(folder: Path) -> None:
+def test_that_a_model_knows_plain_text_is_remembered_until_it_changes(folder: Path) -> None:
+    def is_known() -> bool:
+        return remembered_checkpoint(str(folder), must_be_plausible=True) is not None
+
+    checkpoint = resolve_and_remember(str(folder))
+    assert not is_known()
+    remember_plausible(checkpoint)
+    assert is_known()
+    resolve_and_remember(str(folder))
+    assert is_known()
+    (folder / "config.json").touch()
+    resolve_and_remember(str(folder))
+    assert not is_known()
+    remember_plausible(checkpoint)
+    (folder / "config.json").touch()
+    remember_plausible(resolve_checkpoint(str(folder)))
+    assert not is_known()
+
+
+def test_a_link_that_leads_nowhere_is_no_obstacle_and_a_linked_folder_is_not_looked_into(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / ".#config.json").symlink_to("somebody@somewhere.4711")
+    checkpoint = resolve_and_remember(str(folder))
+    assert remembered_checkpoint(str(folder)) == checkpoint
+    (tmp_path / "shards").mkdir()
+    (folder / "shards").symlink_to(tmp_path / "shards")
+    assert remembered_checkpoint(str(folder)) is None
+    resolve_and_remember(str(folder))
+    assert remembered_checkpoint(str(folder)) is None
+
+
+def test_a_user_without_a_home_needs_none(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    checkpoint = resolve_and_remember(str(folder))
+    assert remembered_checkpoint(str(folder)) == checkpoint
+    monkeypatch.delenv("ATTENTION_INFLUENCE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert resolve_and_remember(str(folder)) == checkpoint
+    assert remembered_checkpoint(str(folder)) is None
+
+
+def test_a_model_that_changes_while_it_is_resolved_is_not_remembered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(name: str, *, trust_remote_code: bool) -> object:
+        checkpoint = resolve_checkpoint(name, trust_remote_code=trust_remote_code)
+        (folder / "config.json").touch()
+        return checkpoint
+
+    monkeypatch.setattr("udfs.checkpoint.resolve_checkpoint", resolve)
+    # As if the files' times came from a clock that is an hour late.
+    monkeypatch.setattr(known_checkpoints, "SETTLED_NS", -3600 * 10**9)
+    resolve_and_remember(str(folder))
+    assert remembered_checkpoint(str(folder)) is None
+
+
+def test_code_of_the_models_own_and_names_on_the_hub_are_not_remembered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resolve_and_remember(str(folder), trust_remote_code=True)
     assert remembered_checkpoint(str(folder)) is None
     resolve_and_remember(str(folder))
     assert remembered_checkpoint(str(folder), trust_remote_code=True) is None
     assert remembered_checkpoint("org/name") is None
+    # Also where a file of the same name lies in the working folder.
+    of_a_hub = replace(resolve_checkpoint(str(folder)), revision="4711")
+    monkeypatch.setattr("udfs.checkpoint.resolve_checkpoint", lambda *_, **__: of_a_hub)
+    shutil.rmtree(folder.parent / "cache")
+    resolve_and_remember(str(folder))
+    assert remembered_checkpoint(str(folder)) is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"checkpoint": {"name": "x"}}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "[" * 200_000, '{"checkpoint": {"name": "x"}}'])
 def test_a_broken_entry_of_the_cache_counts_as_none(folder: Path, content: str) -> None:
     checkpoint = resolve_and_remember(str(folder))
     [entry] = (folder.parent / "cache" / "checkpoints").iterdir()

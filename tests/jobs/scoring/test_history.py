@@ -117,11 +117,22 @@ def test_one_look_tells_all_that_is_needed_of_earlier_runs(spark: SparkSession, 
     place = Namespace.parse(namespace)
     of_all = read_history(spark, place, table, scorer_id="s1")
     assert (of_all.was_read, of_all.num_documents, of_all.last_version) == (True, 47, table.version)
-    assert (of_all.last_compared, of_all.first is not None) == (0, True)
+    assert (of_all.last_compared, of_all.compared_by, of_all.first is not None) == (0, "r2", True)
     recent = read_history(spark, place, table, scorer_id="s1", since=now)
     assert (recent.num_documents, recent.last_version, recent.last_whole) == (7, 0, recent.first)
     of_nobody = read_history(spark, place, table, scorer_id="s3")
     assert (of_nobody.was_read, of_nobody.last_version, of_nobody.first) == (True, None, None)
+
+
+def test_a_commit_that_does_not_say_what_it_did_makes_nothing_certain(
+    spark: SparkSession, namespace: str, source: Source
+) -> None:
+    spark.conf.set("spark.databricks.delta.commitInfo.enabled", "false")
+    try:
+        write(spark, namespace, [score_row("doc-002", "prose", 0.5)])
+    finally:
+        spark.conf.unset("spark.databricks.delta.commitInfo.enabled")
+    assert not known(spark, namespace, source)
 
 
 def test_another_table_at_the_same_place_has_not_been_read(spark: SparkSession, namespace: str, source: Source) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,32 @@ def test_a_source_made_anew_under_the_same_name_is_read_from_its_beginning(
     add_documents(spark, namespace, documents(4))
     result = score()
     assert (result["num_documents"], result["num_skipped"]) == (1, 3)
+
+
+def test_a_source_put_back_from_a_copy_is_noticed_whatever_its_version_and_nothing_is_lost(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.scoring.history.CLOCKS_DIFFER", timedelta())
+    add_documents(spark, namespace, documents(2))
+    shutil.copytree(f"{namespace}/corpus", tmp_path / "copy")
+    score(mode="reconcile")
+    for first in (2, 3):
+        add_documents(spark, namespace, documents(1, first=first))
+        assert score()["num_documents"] == 1
+    for num_commits in (1, 2):
+        # One version less than what was read, and the same.
+        shutil.rmtree(f"{namespace}/corpus")
+        shutil.copytree(tmp_path / "copy", f"{namespace}/corpus")
+        for number in range(num_commits):
+            add_documents(spark, namespace, documents(1, first=10 * num_commits + number))
+        with pytest.raises(ValueError, match=r"put back from a copy.*--mode reconcile"):
+            score()
+    assert score(mode="reconcile")["num_documents"] == 2
+    assert score()["num_documents"] == 0
+    add_documents(spark, namespace, documents(1, first=30))
+    assert score()["num_documents"] == 1
+    expected = {**documents(4), **documents(2, first=20), **documents(1, first=30)}
+    assert sorted(scores_by_id(spark, namespace)) == sorted(expected)
 
 
 def test_another_column_of_the_same_table_is_another_source(

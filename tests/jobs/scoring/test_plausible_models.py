@@ -139,6 +139,20 @@ def test_scorers_of_an_older_version_are_brought_up_to_date_by_the_statement_sho
     assert after.asDict() == before.asDict()
 
 
+def test_a_model_that_only_an_earlier_run_allowed_is_refused_also_where_nothing_is_new(
+    spark: SparkSession, namespace: str, score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTENTION_INFLUENCE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("udfs.known_checkpoints.SETTLED_NS", 0)
+    add_documents(spark, namespace, documents(2))
+    score()
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.scoring.scorers.resolve_scorer", lambda *_: pytest.fail("no early end"))
+        assert score()["num_documents"] == 0
+    with pytest.raises(ValueError, match=BOTH_FIGURES):
+        score(allow_implausible_model=False)
+
+
 @pytest.mark.timeout(900)
 def test_a_real_model_with_a_token_a_letter_is_one_line_and_exit_status_2(
     spark: SparkSession, namespace: str, letters_model: str, heads_file: str, capsys: pytest.CaptureFixture[str]
