@@ -12,6 +12,7 @@ from pydantic import Field
 
 from jobs.settings.stage import StageSettings
 from jobs.spark.namespace import Namespace
+from jobs.spark.statements import local_rows
 from jobs.spark.tasks import num_tasks, threads_per_task
 from jobs.spark.worker_errors import worker_errors
 from jobs.terminal.progress import progress
@@ -81,7 +82,7 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
         scores, num_answered = detect(spark, settings, checkpoint, probes=probes, lengths=lengths)
         ids = (detection_id, checkpoint.model_id)
         rows = [(*ids, *head, score, num_answered) for head, score in sorted(scores.items())]
-        namespace.append(spark.createDataFrame(rows, head_scores.TABLE.schema), head_scores.TABLE)
+        namespace.append(local_rows(spark, rows, head_scores.TABLE.schema), head_scores.TABLE)
     heads = select_retrieval_heads(scores, settings.top_fraction)
     result = {
         "model_id": checkpoint.model_id,
@@ -171,7 +172,7 @@ def write_mask(
     masks = namespace.read(spark, head_masks.TABLE)
     if masks.filter(masks.mask_id == mask_id).isEmpty():
         mask = (mask_id, model_id, detection_id, heads, settings.top_fraction, datetime.now(UTC))
-        namespace.append(spark.createDataFrame([mask], head_masks.TABLE.schema), head_masks.TABLE)
+        namespace.append(local_rows(spark, [mask], head_masks.TABLE.schema), head_masks.TABLE)
     if settings.heads_file:
         header = f"retrieval heads of {model_id}, detection {detection_id}, mask {mask_id}"
         write_heads_file(settings.heads_file, heads, header)

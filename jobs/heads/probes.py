@@ -13,6 +13,7 @@ from pydantic import Field
 
 from jobs.settings.stage import StageSettings
 from jobs.spark.namespace import Namespace
+from jobs.spark.statements import local_rows
 from jobs.terminal.progress import progress
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def write_probes(
         write_jsonl(settings.jsonl, rows)
     if present:
         return 0
-    frame = spark.createDataFrame(rows, probes_table.TABLE.schema)
+    schema = probes_table.TABLE.schema
+    frame = local_rows(spark, [tuple(row[name] for name in schema.names) for row in rows], schema)
     namespace.replace(frame, probes_table.TABLE, column="tokenizer_id", value=tokenizer_id)
     return len(rows)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.spark.conflicts import retry_conflicts
 from jobs.spark.namespace import Namespace
 from jobs.spark.spark_errors import reason
+from jobs.spark.statements import local_rows
 from schemas import runs
 from schemas.scores import STATUSES
 
@@ -131,7 +132,7 @@ class RunLog:
             return
         is_first, self._recorded = self._recorded == float("-inf"), time.monotonic()
         try:
-            row = self.spark.createDataFrame([self._row(state, message)], runs.TABLE.schema)
+            row = local_rows(self.spark, [self._row(state, message)], runs.TABLE.schema)
             if is_first:
                 self.namespace.append(row, runs.TABLE)
             else:

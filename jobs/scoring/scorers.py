@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.corpus.choices import only_or_named
 from jobs.spark.conflicts import retry_conflicts
 from jobs.spark.namespace import Namespace
+from jobs.spark.statements import local_rows
 from jobs.spark.worker_errors import worker_errors, worker_failure, workers_fail
 from schemas import head_masks, scorers
 from schemas.identity import identity
@@ -107,7 +108,7 @@ def _add_once(
     filled = row if known is None else tuple(new if old is None else old for old, new in zip(known, row, strict=True))
     if known is None or filled != tuple(known):
         # Two appends never conflict: runs that start at the same time would each add it.
-        namespace.replace(spark.createDataFrame([filled], table.schema), table, column=key, value=row[0])
+        namespace.replace(local_rows(spark, [filled], table.schema), table, column=key, value=row[0])
 
 
 def measure_figures(spark: SparkSession, plain_text: Any, tasks: int) -> PlainTextFigures:

@@ -50,7 +50,12 @@ def local_rows(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: str
     types = StructType.fromDDL(schema) if isinstance(schema, str) else schema
     assert isinstance(types, StructType)
     columns = {name: [row[index] for row in rows] for index, name in enumerate(types.names)}
-    return local_table(spark, pa.table(columns, to_arrow_schema(types)), types)
+    try:
+        table = pa.table(columns, to_arrow_schema(types))
+    except UnicodeEncodeError:
+        # A file's name may be no text; Spark writes what it can of it.
+        return spark.createDataFrame(list(rows), types)
+    return local_table(spark, table, types)
 
 
 def local_table(spark: SparkSession, table: pa.Table, types: StructType) -> DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.spark.statements import local_rows
 from schemas import corpus
 
 
@@ -19,7 +20,7 @@ def corpus_row(doc_id: str, domain: str, text: str | None, source: str | None = 
 
 def corpus_rows(spark: SparkSession, documents: Iterable[tuple[Any, ...]]) -> DataFrame:
     """Documents (doc_id, domain, text, source) as rows of corpus."""
-    return spark.createDataFrame([corpus_row(*document) for document in documents], corpus.TABLE.schema)
+    return local_rows(spark, [corpus_row(*document) for document in documents], corpus.TABLE.schema)
 
 
 def update(identifier: str, text: str, where: str) -> str:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from jobs.spark.namespace import Namespace
+from jobs.spark.statements import local_rows
 from schemas import scorers, scores
 
 NOW = dt.datetime(2026, 1, 1)
@@ -66,9 +67,14 @@ def write(
     tables = Namespace.parse(namespace)
     for contract in (scores.TABLE, scorers.TABLE):
         tables.create(spark, contract)
-    tables.append(spark.createDataFrame([scorer_row(name) for name in scorer_ids], scorers.TABLE.schema), scorers.TABLE)
+    tables.append(local_rows(spark, [scorer_row(name) for name in scorer_ids], scorers.TABLE.schema), scorers.TABLE)
     if rows:
-        tables.append(spark.createDataFrame(rows, scores.TABLE.schema), scores.TABLE)
+        tables.append(
+            local_rows(
+                spark, [tuple(row[name] for name in scores.TABLE.schema.names) for row in rows], scores.TABLE.schema
+            ),
+            scores.TABLE,
+        )
 
 
 def documents_of(rows: list[tuple[str, float, int]]) -> list[Row]:

@@ -8,6 +8,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from jobs.spark.namespace import Namespace
+from jobs.spark.statements import local_rows
 from schemas import corpus, runs, scores
 from tests.jobs.corpus.corpus_cases import corpus_rows
 from tests.udfs.conftest import SENTENCES
@@ -81,4 +82,7 @@ def write_runs(spark: SparkSession, namespace: str, *rows: dict[str, Any]) -> No
     """Append the rows to the namespace's runs."""
     place = Namespace.parse(namespace)
     place.create(spark, runs.TABLE)
-    place.append(spark.createDataFrame(list(rows), runs.TABLE.schema), runs.TABLE)
+    place.append(
+        local_rows(spark, [tuple(row[name] for name in runs.TABLE.schema.names) for row in rows], runs.TABLE.schema),
+        runs.TABLE,
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from jobs.spark.namespace import Namespace
+from jobs.spark.statements import local_rows
 from tests.jobs.ranking.ranking_cases import score_row, write
 
 Document = dict[str, Any]
@@ -36,7 +37,7 @@ def write_scores(spark: SparkSession, namespace: str, rows: list[Document]) -> N
 def write_table(spark: SparkSession, namespace: str, name: str, rows: list[tuple[Any, ...]], schema: str) -> str:
     """A table of a user's own, outside of the namespace; returns what --dedup-table would take."""
     path = f"{Namespace.parse(namespace).folder}-{name}"
-    spark.createDataFrame(rows, schema).write.format("delta").mode("overwrite").save(path)
+    local_rows(spark, rows, schema).write.format("delta").mode("overwrite").save(path)
     return path
 
 
