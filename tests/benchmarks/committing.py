@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyspark
 
 from jobs.terminal.display import plain_table
@@ -99,7 +100,6 @@ def measure(folder: Path, sizes: list[int]) -> dict[int, list[float]]:
 
 def writer(place: Namespace) -> ScoresWriter:
     """Appends what a constant in the model's place says of each document."""
-    import pandas as pd
     from pyspark.sql import functions as F
 
     from jobs.scoring.commit import ScoresWriter
