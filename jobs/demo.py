@@ -93,7 +93,6 @@ def stages_of(settings: DemoSettings, namespace: str) -> list[Step]:
         namespace=namespace,
         model=model,
         dtype="float32",
-        mode="reconcile",
         window=min(WINDOW, checkpoint.max_positions),
         allow_implausible_model=settings.allow_implausible_model,
     )
@@ -102,9 +101,16 @@ def stages_of(settings: DemoSettings, namespace: str) -> list[Step]:
         Step("ingest", documents, title="Gather a corpus from what this machine has"),
         Step("probes", looked_up, title=f"Make {NUM_PROBES} look-up probes of {PROBE_TOKENS} tokens"),
         Step("detect-heads", detected, title="Detect the heads that retrieve"),
-        Step("score", scored, title="Score every document, with those heads and without them"),
+        Step("score", scored, title="Score every document, with those heads and without them", adapt=follow_or_compare),
         Step("rank", ranked, title="Rank within domains"),
     ]
+
+
+def follow_or_compare(scored: score.ScoreSettings, results: dict[str, Any]) -> score.ScoreSettings:
+    """The settings in the mode that suits what was ingested: a stream cannot follow documents that were changed."""
+    counts = results["ingest"]
+    is_changed = any(counts[name] for name in ("num_other_text", "num_other_domain", "num_other_source"))
+    return scored.model_copy(update={"mode": "reconcile" if is_changed else "stream"})
 
 
 def show_findings(spark: SparkSession, namespace: Namespace, scorer_id: str) -> None:

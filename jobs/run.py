@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,12 +57,14 @@ class RunSettings(StageSettings):
 class Step:
     """A stage of the run: its settings and, once it is over, how it ended and after how many seconds.
 
-    title: what to call it as it begins, if not by its name.
+    title: what to call it as it begins, if not by its name. adapt: makes its settings, given these and the results of
+    the stages before it by their names.
     """
 
     name: str
     settings: StageSettings
     title: str = ""
+    adapt: Callable[[Any, dict[str, Any]], StageSettings] | None = None
     state: str = "not run"
     seconds: float = 0.0
     result: Any = None
@@ -93,6 +96,8 @@ def run_steps(steps: list[Step], spark: SparkSession, *, dry_run: bool = False, 
                 for key in PASSED_ON
                 if isinstance(step_before.result, dict) and key in step_before.result
             }
+            if step.adapt:
+                step.settings = step.adapt(step.settings, {other.name: other.result for other in steps[: number - 1]})
             print(f"\n[{number}/{len(steps)}] {step.title or step.name}", flush=True)
             how = go_on or f"go on with --from {step.name} once that is mended"
             run_step(step, spark, passed_on=passed_on, dry_run=dry_run, is_first=number == 1, go_on=how)

@@ -52,7 +52,7 @@ MUTATIONS = (
         "udfs/test_windows.py",
     ),
     Mutation(
-        "udfs/retrieval.py",
+        "udfs/head_choice.py",
         "math.ceil(round(top_fraction * len(scores), 9))",
         "math.ceil(top_fraction * len(scores))",
         "udfs/test_retrieval.py",

@@ -38,7 +38,9 @@ gguf_proof.py          the proof that the folder reads texts and predicts exactl
 head_mask.py           heads as files, checked against their model
 probes.py              look-ups that a model can only answer by copying
 sentences.py           a seeded grammar of sentences for them
-retrieval.py           which heads copy, and the best of them
+retrieval.py           how well each head copies
+head_choice.py         the heads that copy best
+probe_identity.py      the id of a probe: a hash of what it was made from and of what it asks
 file_kinds.py          what a file is when it is not what its name promises
 compressed.py          whether a compressed file is whole, by its own frames
 storage.py             files by URI, opened by PyArrow

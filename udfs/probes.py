@@ -6,7 +6,6 @@ demonstrations with pairs of the same object, but never the queried pair; and on
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import string
@@ -16,6 +15,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from udfs.prefix_tokens import prefix_tokens
+from udfs.probe_identity import NUM_DEMONSTRATIONS, probe_identity
 from udfs.sentences import draw_sentences
 
 KEY_ALPHABET = string.ascii_letters + string.digits
@@ -66,7 +66,7 @@ def make_probes(
     num_probes: int,
     probe_tokens: int,
     seed: int,
-    num_demonstrations: int = 3,
+    num_demonstrations: int = NUM_DEMONSTRATIONS,
     *,
     max_positions: int | None = None,
     tokenizer_id: str | None = None,
@@ -103,9 +103,16 @@ def _make_probe(
     stream = _draw_pairs(tokenizer, random.Random(f"{seed}/{index}"))
     pairs, num_tokens = _fill(tokenizer, stream, probe_tokens=probe_tokens, num_demonstrations=num_demonstrations)
     prompt, answer, value_start = _lay_out(pairs, num_demonstrations)
-    parts = (tokenizer_id, seed, index, probe_tokens, num_demonstrations, prompt, answer)
     return Probe(
-        probe_id=hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32],
+        probe_id=probe_identity(
+            tokenizer_id,
+            seed=seed,
+            index=index,
+            probe_tokens=probe_tokens,
+            prompt=prompt,
+            answer=answer,
+            num_demonstrations=num_demonstrations,
+        ),
         prompt=prompt,
         answer=answer,
         num_pairs=len(pairs),

@@ -1,4 +1,4 @@
-"""Which heads retrieve: how often a head attends most to the very token that the answer has next.
+"""How well each head retrieves: how often it attends most to the very token that the answer has next.
 
 Source: Wu et al., arXiv:2404.15574; the probes are those of arXiv:2505.07293. One teacher-forced forward per probe.
 
@@ -8,8 +8,7 @@ size.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +20,6 @@ from udfs.head_mask import Head
 from udfs.lm_head import LMHead
 from udfs.prefix_tokens import prefix_tokens
 
-# The score from which Wu et al. call a head a retrieval head; by chance a head stays far below it.
-RETRIEVES = 0.1
 # A probe counts only if the model gets more than this share of the answer's tokens right (our choice): otherwise it
 # says nothing about how the model retrieves.
 MIN_ACCURACY = 0.5
@@ -113,32 +110,6 @@ def copy_scores(model: Any, probe: ProbeTokens) -> CopyResult:
         num_correct=int((predicted == answer).sum()),
         retrieval_scores=[by_layer[layer] for layer in sorted(by_layer)],
     )
-
-
-def select_retrieval_heads(scores: Mapping[Head, float], top_fraction: float) -> list[Head]:
-    """The ceil(top_fraction * heads) heads with the highest scores, sorted; layer and head decide between equal scores.
-
-    Raises ValueError when top_fraction is not in (0, 1], when no head retrieves, and when fewer heads are above 0 than
-    were asked for: a choice among heads that all score 0 would be arbitrary.
-    """
-    if not 0 < top_fraction <= 1:
-        raise ValueError(f"--top-fraction is {top_fraction}; it must be above 0 and at most 1 (the paper's is 0.05)")
-    best = max(scores.values(), default=0.0)
-    if best < RETRIEVES:
-        raise ValueError(
-            f"no head of this model retrieves: the best retrieval score is {best:.3f}, at chance, where a retrieval "
-            f"head has {RETRIEVES} or more; no mask is written. Use a model that answers the probes"
-        )
-    # Rounded first, because 0.07 * 100 is a little more than 7 in floating point, and would give an eighth head.
-    num_heads = math.ceil(round(top_fraction * len(scores), 9))
-    num_copying = sum(score > 0 for score in scores.values())
-    if num_copying < num_heads:
-        raise ValueError(
-            f"--top-fraction {top_fraction} asks for {num_heads} heads, but only {num_copying} of {len(scores)} copied "
-            f"anything; use --top-fraction {math.floor(1e4 * num_copying / len(scores)) / 1e4} or less, or more probes"
-        )
-    ranked = sorted(scores, key=lambda head: (-scores[head], head))
-    return sorted(ranked[:num_heads])
 
 
 def _most_attended(query: Tensor, key: Tensor, rows: slice, visible: Tensor | None) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
 Scores = dict[tuple[int, int], float]
 # Probes per task between two updates of the progress bar.
 PROBES_PER_TASK = 2
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A detection: its probes, the tokens of each by its id, and the mean score of each head, once it was made."""
+
+    probes: DataFrame
+    lengths: dict[str, int]
+    detection_id: str
+    scores: Scores = field(default_factory=dict)
+    num_answered: int = 0
 
 
 class DetectHeadsSettings(StageSettings):
@@ -62,40 +74,60 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError when no head of the model retrieves: then its head_scores are kept to look at, but no mask.
     """
     from schemas import head_masks, head_scores
-    from udfs.checkpoint import resolve_checkpoint
-    from udfs.retrieval import select_retrieval_heads
+    from udfs.head_choice import select_retrieval_heads
+    from udfs.known_checkpoints import remembered_checkpoint, resolve_and_remember
 
     namespace = Namespace.parse(settings.namespace)
-    checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
     if settings.heads_file and Path(settings.heads_file).expanduser().is_dir():
         raise ValueError(f"--heads-file {settings.heads_file} is a folder; name a file in it")
-    probes = choose_probes(spark, namespace, checkpoint, limit=settings.limit)
-    lengths = {row["probe_id"]: row["num_tokens"] for row in probes.select("probe_id", "num_tokens").collect()}
-    detection_id = identity(checkpoint.model_id, settings.dtype, *sorted(lengths))
+    checkpoint = remembered_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    found = look_up(spark, namespace, settings, checkpoint) if checkpoint else None
+    if checkpoint is None or found is None or not found.scores:
+        # What is not known yet is found of this very model: every byte of it is looked at.
+        checkpoint = resolve_and_remember(settings.model, trust_remote_code=settings.trust_remote_code)
+        found = look_up(spark, namespace, settings, checkpoint)
     if settings.dry_run:
-        print(f"would run {checkpoint.model_id} on {len(lengths)} probes")
-        return {"detection_id": detection_id, "num_probes": len(lengths)}
+        print(f"would run {checkpoint.model_id} on {len(found.lengths)} probes")
+        return {"detection_id": found.detection_id, "num_probes": len(found.lengths)}
     for table in (head_scores.TABLE, head_masks.TABLE):
         namespace.create(spark, table)
-    scores, num_answered = known_scores(spark, namespace, detection_id)
-    if not scores:
-        scores, num_answered = detect(spark, settings, checkpoint, probes=probes, lengths=lengths)
-        ids = (detection_id, checkpoint.model_id)
-        rows = [(*ids, *head, score, num_answered) for head, score in sorted(scores.items())]
+    if not found.scores:
+        found = detect(spark, settings, checkpoint, found)
+        ids = (found.detection_id, checkpoint.model_id)
+        rows = [(*ids, *head, score, found.num_answered) for head, score in sorted(found.scores.items())]
         namespace.append(local_rows(spark, rows, head_scores.TABLE.schema), head_scores.TABLE)
-    heads = select_retrieval_heads(scores, settings.top_fraction)
+    heads = select_retrieval_heads(found.scores, settings.top_fraction)
+    mask_id = write_mask(spark, namespace, settings, checkpoint, detection_id=found.detection_id, heads=heads)
     result = {
         "model_id": checkpoint.model_id,
-        "detection_id": detection_id,
-        "mask_id": write_mask(
-            spark, namespace, settings, model_id=checkpoint.model_id, detection_id=detection_id, heads=heads
-        ),
-        "num_probes": len(lengths),
-        "num_answered": num_answered,
-        "heads": [{"layer": h[0], "head": h[1], "retrieval_score": scores[h]} for h in by_score(heads, scores)],
+        "detection_id": found.detection_id,
+        "mask_id": mask_id,
+        "num_probes": len(found.lengths),
+        "num_answered": found.num_answered,
+        "heads": [
+            {"layer": head[0], "head": head[1], "retrieval_score": found.scores[head]}
+            for head in by_score(heads, found.scores)
+        ],
     }
-    print(json.dumps(result) if settings.json_output else summary(result, len(scores)))
+    print(json.dumps(result) if settings.json_output else summary(result, len(found.scores)))
     return result
+
+
+def look_up(
+    spark: SparkSession, namespace: Namespace, settings: DetectHeadsSettings, checkpoint: Checkpoint
+) -> Detection:
+    """The detection that is asked for, with what it found where it was made before."""
+    from schemas import head_scores
+
+    probes = choose_probes(spark, namespace, checkpoint, limit=settings.limit)
+    lengths = {row["probe_id"]: row["num_tokens"] for row in probes.select("probe_id", "num_tokens").collect()}
+    detection = Detection(probes, lengths, identity(checkpoint.model_id, settings.dtype, *sorted(lengths)))
+    if not namespace.exists(spark, head_scores.TABLE.name):
+        return detection
+    table = namespace.read(spark, head_scores.TABLE)
+    rows = table.filter(table.detection_id == detection.detection_id).collect()
+    scores = {(row["layer"], row["head"]): row["retrieval_score"] for row in rows}
+    return replace(detection, scores=scores, num_answered=rows[0]["num_probes"] if rows else 0)
 
 
 def choose_probes(spark: SparkSession, namespace: Namespace, checkpoint: Checkpoint, *, limit: int | None) -> DataFrame:
@@ -120,21 +152,13 @@ def choose_probes(spark: SparkSession, namespace: Namespace, checkpoint: Checkpo
 
 
 def detect(
-    spark: SparkSession,
-    settings: DetectHeadsSettings,
-    checkpoint: Checkpoint,
-    *,
-    probes: DataFrame,
-    lengths: Mapping[str, int],
-) -> tuple[Scores, int]:
-    """(each head's mean score, number of answered probes), probe by probe on the workers, with progress.
-
-    lengths: tokens of each probe, by its id.
-    """
+    spark: SparkSession, settings: DetectHeadsSettings, checkpoint: Checkpoint, detection: Detection
+) -> Detection:
+    """The detection with what it finds, probe by probe on the workers, with progress."""
     from udfs.retrieval import CopyResult, mean_scores
     from udfs.spark_udfs import ModelSpec, copy_score_udf
 
-    tasks = num_tasks(spark, asked=settings.tasks, checkpoint=checkpoint, pass_tokens=max(lengths.values()))
+    tasks = num_tasks(spark, asked=settings.tasks, checkpoint=checkpoint, pass_tokens=max(detection.lengths.values()))
     model = ModelSpec(
         checkpoint=checkpoint,
         dtype=settings.dtype,
@@ -143,7 +167,7 @@ def detect(
     )
     udf = copy_score_udf(model)
     results: list[CopyResult] = []
-    probe_ids = list(lengths)
+    probes, probe_ids = detection.probes, list(detection.lengths)
     step = tasks * PROBES_PER_TASK
     with progress("Detecting heads", total=len(probe_ids), unit="probes") as bar:
         for begin in range(0, len(probe_ids), step):
@@ -152,15 +176,16 @@ def detect(
             with worker_errors():
                 results += [CopyResult(**row.asDict()) for row in copied.collect()]
             bar.advance(len(results) - begin)
-    return mean_scores(results), sum(result.answered for result in results)
+    num_answered = sum(result.answered for result in results)
+    return replace(detection, scores=mean_scores(results), num_answered=num_answered)
 
 
 def write_mask(
     spark: SparkSession,
     namespace: Namespace,
     settings: DetectHeadsSettings,
+    checkpoint: Checkpoint,
     *,
-    model_id: str,
     detection_id: str,
     heads: list[tuple[int, int]],
 ) -> str:
@@ -168,6 +193,7 @@ def write_mask(
     from schemas import head_masks
     from udfs.head_mask import mask_identity, write_heads_file
 
+    model_id = checkpoint.model_id
     mask_id = mask_identity(model_id, heads)
     masks = namespace.read(spark, head_masks.TABLE)
     if masks.filter(masks.mask_id == mask_id).isEmpty():
@@ -177,15 +203,6 @@ def write_mask(
         header = f"retrieval heads of {model_id}, detection {detection_id}, mask {mask_id}"
         write_heads_file(settings.heads_file, heads, header)
     return mask_id
-
-
-def known_scores(spark: SparkSession, namespace: Namespace, detection_id: str) -> tuple[Scores, int]:
-    """What detect returned for a detection that was made before; empty and 0 where there was none."""
-    from schemas import head_scores
-
-    table = namespace.read(spark, head_scores.TABLE)
-    rows = table.filter(table.detection_id == detection_id).collect()
-    return {(row["layer"], row["head"]): row["retrieval_score"] for row in rows}, rows[0]["num_probes"] if rows else 0
 
 
 def by_score(heads: Sequence[tuple[int, int]], scores: Scores) -> list[tuple[int, int]]:

@@ -17,8 +17,9 @@ from jobs.spark.statements import local_rows
 from jobs.terminal.progress import progress
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import Row, SparkSession
 
+    from udfs.known_checkpoints import Checkpoint
     from udfs.probes import Probe
 
 
@@ -45,11 +46,17 @@ def run(settings: ProbesSettings, spark: SparkSession) -> dict[str, Any]:
     Raises ValueError, with nothing written, for a model that cannot be read, and for probes that do not fit into
     its context or are too short for their demonstrations.
     """
-    from udfs.checkpoint import load_tokenizer, resolve_checkpoint
-    from udfs.probes import make_probes
+    from udfs.known_checkpoints import remembered_checkpoint, resolve_and_remember
 
     namespace = Namespace.parse(settings.namespace)
-    checkpoint = resolve_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    known = remembered_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    if known and not (settings.jsonl or settings.dry_run) and has_probes(spark, namespace, settings, known):
+        return report(settings, known, num_written=0, said=summary(settings, known.model_id))
+
+    from udfs.checkpoint import load_tokenizer
+    from udfs.probes import make_probes
+
+    checkpoint = resolve_and_remember(settings.model, trust_remote_code=settings.trust_remote_code)
     tokenizer_id = checkpoint.tokenizer_hash
     probes = make_probes(
         load_tokenizer(checkpoint),
@@ -64,10 +71,15 @@ def run(settings: ProbesSettings, spark: SparkSession) -> dict[str, Any]:
         num_written = 0
         said = f"would make {settings.num_probes:,} probes for {checkpoint.model_id}; {shape_of(first)}"
     else:
-        num_written = write_probes(spark, namespace, settings, first=first, others=probes, tokenizer_id=tokenizer_id)
-        said = summary(settings, checkpoint.model_id, first, present=num_written == 0)
+        num_written = write_probes(spark, namespace, settings, checkpoint, first=first, others=probes)
+        said = summary(settings, checkpoint.model_id, first if num_written else None)
+    return report(settings, checkpoint, num_written=num_written, said=said)
+
+
+def report(settings: ProbesSettings, checkpoint: Checkpoint, *, num_written: int, said: str) -> dict[str, Any]:
+    """Print what was done, for a person or a program; returns it."""
     result = {
-        "tokenizer_id": tokenizer_id,
+        "tokenizer_id": checkpoint.tokenizer_hash,
         "num_probes": settings.num_probes,
         "probe_tokens": settings.probe_tokens,
         "seed": settings.seed,
@@ -81,10 +93,10 @@ def write_probes(
     spark: SparkSession,
     namespace: Namespace,
     settings: ProbesSettings,
+    checkpoint: Checkpoint,
     *,
     first: Probe,
     others: Iterator[Probe],
-    tokenizer_id: str,
 ) -> int:
     """Write the probes to their table unless they are there, and to a file where one is asked for.
 
@@ -93,7 +105,7 @@ def write_probes(
     from schemas import probes as probes_table
 
     namespace.create(spark, probes_table.TABLE)
-    present = has_probes(spark, namespace, tokenizer_id, first_id=first.probe_id, num_probes=settings.num_probes)
+    present = has_probes(spark, namespace, settings, checkpoint, first_id=first.probe_id)
     if present and not settings.jsonl:
         return 0
     made = [first]
@@ -102,27 +114,46 @@ def write_probes(
         for probe in others:
             made.append(probe)
             bar.advance(1)
-    rows = [{**asdict(probe), "tokenizer_id": tokenizer_id} for probe in made]
+    rows = [{**asdict(probe), "tokenizer_id": checkpoint.tokenizer_hash} for probe in made]
     if settings.jsonl:
         write_jsonl(settings.jsonl, rows)
     if present:
         return 0
     schema = probes_table.TABLE.schema
     frame = local_rows(spark, [tuple(row[name] for name in schema.names) for row in rows], schema)
-    namespace.replace(frame, probes_table.TABLE, column="tokenizer_id", value=tokenizer_id)
+    namespace.replace(frame, probes_table.TABLE, column="tokenizer_id", value=checkpoint.tokenizer_hash)
     return len(rows)
 
 
-def has_probes(spark: SparkSession, namespace: Namespace, tokenizer_id: str, *, first_id: str, num_probes: int) -> bool:
+def has_probes(
+    spark: SparkSession,
+    namespace: Namespace,
+    settings: ProbesSettings,
+    checkpoint: Checkpoint,
+    first_id: str | None = None,
+) -> bool:
     """Whether the table's probes of this tokenizer are those of these settings.
 
-    The first one's id is enough: it depends on every setting but the number, and probes are only written together.
+    One is enough, the first: its id depends on every setting but the number, and probes are only written together.
+    first_id: where that is known; else it is found by what the table's probes ask.
     """
     from schemas import probes as probes_table
+    from udfs.probe_identity import probe_identity
 
+    if not namespace.exists(spark, probes_table.TABLE.name):
+        return False
     table = namespace.read(spark, probes_table.TABLE)
-    ids = [row["probe_id"] for row in table.where(table.tokenizer_id == tokenizer_id).select("probe_id").collect()]
-    return len(ids) == num_probes and first_id in ids
+    columns = ["probe_id"] if first_id else ["probe_id", "prompt", "answer"]
+    rows = table.where(table.tokenizer_id == checkpoint.tokenizer_hash).select(columns).collect()
+
+    def is_first(row: Row) -> bool:
+        if first_id:
+            return bool(row["probe_id"] == first_id)
+        made_from = {"seed": settings.seed, "probe_tokens": settings.probe_tokens, "index": 0}
+        found = probe_identity(checkpoint.tokenizer_hash, **made_from, prompt=row["prompt"], answer=row["answer"])
+        return bool(row["probe_id"] == found)
+
+    return len(rows) == settings.num_probes and any(map(is_first, rows))
 
 
 def write_jsonl(path: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -142,10 +173,10 @@ def shape_of(probe: Probe) -> str:
     return f"the first has {probe.num_pairs} pairs in {probe.num_tokens:,} tokens"
 
 
-def summary(settings: ProbesSettings, model_id: str, first: Probe, *, present: bool) -> str:
-    """What was done, for a person."""
+def summary(settings: ProbesSettings, model_id: str, first: Probe | None = None) -> str:
+    """What was done, for a person. first: of the probes that were written, if any were."""
     what = f"{settings.num_probes:,} probes of up to {settings.probe_tokens:,} tokens for the tokenizer of {model_id}"
-    if present:
+    if first is None:
         done = f"{what} are in {settings.namespace} already: nothing was written there"
     else:
         done = f"{what} written to probes in {settings.namespace}; {shape_of(first)}"

@@ -30,6 +30,7 @@ def ingest_result(settings: IngestSettings, file_format: str, domains: list[Row]
         "num_repaired": total("num_repaired"),
         "num_other_text": total("num_other_text"),
         "num_other_domain": total("num_other_domain"),
+        "num_other_source": total("num_other_source"),
         "on_conflict": settings.on_conflict,
         "domains": {
             row["domain"]: {"num_documents": row["num_documents"], "num_new": row["num_new"]} for row in domains

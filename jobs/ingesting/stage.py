@@ -49,8 +49,9 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     if not settings.dry_run:
         # Created this late, so that a refused input leaves no empty table behind.
         namespace.create(spark, TABLE)
-        # Read again, as another ingest may have created the table meanwhile.
-        _write(settings, spark, namespace=namespace, documents=documents, existing=_existing(spark, namespace))
+        if _has_news(settings, domains):
+            # Read again, as another ingest may have created the table meanwhile.
+            _write(settings, spark, namespace=namespace, documents=documents, existing=_existing(spark, namespace))
     result = ingest_result(settings, incoming.file_format, domains) | incoming.about()
     print(json.dumps(result) if settings.json_output else describe(result))
     return result
@@ -98,12 +99,12 @@ def _first(incoming: Input, documents: DataFrame, limit: int, *, each_text_once:
 
 
 def _existing(spark: SparkSession, namespace: Namespace) -> DataFrame:
-    """The documents of corpus: doc_id, domain, text_sha256."""
+    """The documents of corpus: doc_id, domain, source, text_sha256."""
     from schemas import corpus
 
     if not namespace.exists(spark, corpus.TABLE.name):
-        return spark.createDataFrame([], "doc_id string, domain string, text_sha256 string")
-    return namespace.read(spark, corpus.TABLE).select("doc_id", "domain", "text_sha256")
+        return spark.createDataFrame([], "doc_id string, domain string, source string, text_sha256 string")
+    return namespace.read(spark, corpus.TABLE).select("doc_id", "domain", "source", "text_sha256")
 
 
 def _require_readable(incoming: Input, domains: list[Row]) -> None:
@@ -141,6 +142,13 @@ def _require_ids(settings: IngestSettings, compared: DataFrame, domains: list[Ro
             f"{changed:,} documents are in corpus with another text, such as {examples}; nothing was written: "
             "take the new texts with --on-conflict update, or ingest them under other ids"
         )
+
+
+def _has_news(settings: IngestSettings, domains: list[Row]) -> bool:
+    """Whether anything of the input is to be written. With --on-conflict update, a source alone may be another one."""
+    counts = ("num_new", "num_other_text", "num_other_domain", "num_other_source")
+    wanted = counts if settings.on_conflict == "update" else counts[:1]
+    return any(row[name] for row in domains for name in wanted)
 
 
 def _write(

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from udfs.checkpoint import load_model
+from udfs.head_choice import select_retrieval_heads
 from udfs.head_mask import Head
 from udfs.paired import PairedScorer
 from udfs.probes import make_probes
-from udfs.retrieval import copy_scores, mean_scores, select_retrieval_heads, tokenize_probe
+from udfs.retrieval import copy_scores, mean_scores, tokenize_probe
 from udfs.sentences import draw_sentences
 
 # Common English words: given rarer ones, this small model does not copy them itself, and there is nothing to mask.

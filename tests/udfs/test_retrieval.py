@@ -10,12 +10,12 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig
 
 from udfs.checkpoint import load_model
+from udfs.head_choice import select_retrieval_heads
 from udfs.retrieval import (
     CopyResult,
     ProbeTokens,
     copy_scores,
     mean_scores,
-    select_retrieval_heads,
     tokenize_probe,
 )
 

@@ -29,6 +29,7 @@ select
     d.has_source,
     corpus.doc_id is not null as is_present,
     corpus.doc_id is not null and corpus.text_sha256 <> d.chosen.text_sha256 as has_other_text,
-    corpus.doc_id is not null and corpus.domain <> d.chosen.domain as has_other_domain
+    corpus.doc_id is not null and corpus.domain <> d.chosen.domain as has_other_domain,
+    corpus.doc_id is not null and not corpus.source <=> d.chosen.source as has_other_source
 from distinct_documents as d
 left join corpus on corpus.doc_id = d.doc_id

@@ -7,6 +7,7 @@ select
     count_if(not is_present) as num_new,
     count_if(has_other_text) as num_other_text,
     count_if(has_other_domain) as num_other_domain,
+    count_if(has_other_source) as num_other_source,
     sum(num_repaired) as num_repaired,
     coalesce(sum(num_rows) filter (where doc_id is null or doc_id = ''), 0) as num_without_id,
     sum(num_problems) as num_problems,

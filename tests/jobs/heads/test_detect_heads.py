@@ -36,14 +36,21 @@ def random_model(tmp_path: Path, smollm2_tokenizer: Any) -> str:
 
 
 def test_the_real_models_heads_are_written_once_as_scores_mask_and_file(
-    spark: SparkSession, namespace: str, smollm2_path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession,
+    namespace: str,
+    smollm2_path: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("udfs.known_checkpoints.SETTLED_NS", 0)
     probes.run(ProbesSettings(namespace=namespace, model=smollm2_path, num_probes=3, probe_tokens=500), spark)
     heads_file = tmp_path / "heads.txt"
     settings = DetectHeadsSettings(namespace=namespace, model=smollm2_path, heads_file=str(heads_file))
     found = detect_heads.run(settings, spark)
-    again = detect_heads.run(settings, spark)
-    assert again == found
+    with monkeypatch.context() as patched:
+        patched.setattr("udfs.checkpoint.resolve_checkpoint", lambda *_, **__: pytest.fail("the model is read again"))
+        assert detect_heads.run(settings, spark) == found
     place = Namespace.parse(namespace)
     scores = {(r["layer"], r["head"]): r["retrieval_score"] for r in place.read(spark, head_scores.TABLE).collect()}
     assert len(scores) == 270

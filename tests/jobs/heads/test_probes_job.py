@@ -61,6 +61,19 @@ def num_commits(spark: SparkSession, namespace: str) -> int:
     return DeltaTable.forPath(spark, f"{namespace}/probes").history().count()
 
 
+def test_probes_that_are_there_are_known_by_what_they_ask_without_the_tokenizer(
+    make: Make, model_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTENTION_INFLUENCE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("udfs.known_checkpoints.SETTLED_NS", 0)
+    first = make()
+    monkeypatch.setattr("udfs.checkpoint.load_tokenizer", lambda *_: pytest.fail("the tokenizer is loaded"))
+    assert make() == first | {"num_written": 0}
+    for other in ({"seed": 1}, {"probe_tokens": 801}, {"num_probes": 5}, {"namespace": str(tmp_path / "other")}):
+        with pytest.raises(pytest.fail.Exception, match="the tokenizer is loaded"):
+            make(**other)
+
+
 def test_the_table_holds_the_probes_with_the_offsets_of_their_answers(spark, namespace, make, capsys):
     result = make()
     rows = stored(spark, namespace)

@@ -37,6 +37,26 @@ def test_more_documents_are_added_to_those_that_are_there(spark, namespace, tmp_
     assert held(spark, namespace) == {"1": ("d", "a", first), "2": ("d", "b", first), "3": ("other", "c", both)}
 
 
+def test_the_same_documents_are_written_again_only_where_their_new_source_or_domain_is_asked_for(
+    spark, namespace, tmp_path
+):
+    first, second = (write_lines(tmp_path / f"{number}.jsonl", {"id": 1, "text": "a"}) for number in (1, 2))
+
+    def num_commits() -> int:
+        return spark.sql(f"describe history delta.`{namespace}/corpus`").where("operation <> 'CREATE TABLE'").count()
+
+    for path, settings, source in (
+        (first, {}, first),
+        (first, {"on_conflict": "update"}, first),
+        (second, {}, first),
+        (second, {"on_conflict": "update"}, second),
+        (second, {"on_conflict": "update"}, second),
+    ):
+        run(spark, namespace, path, doc_id_column="id", **settings)
+        assert held(spark, namespace) == {"1": ("d", "a", source)}
+    assert num_commits() == 2
+
+
 def test_ids_that_repeat_are_an_error_that_shows_some_and_writes_nothing(spark, namespace, tmp_path):
     documents = [{"id": doc_id, "text": text} for doc_id in ("x1", "x2") for text in ("a", "b", "b")]
     path = write_lines(tmp_path / "docs.jsonl", *documents, {"id": "y", "text": "c"})
