@@ -10,6 +10,8 @@ import argparse
 import platform
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ import pandas as pd
 import pyspark
 
 from jobs.terminal.display import plain_table
-from tests.benchmarks.scored_tables import ROWS_PER_FILE, SCORER, make_corpus, make_earlier_scores
+from tests.benchmarks.scored_tables import ROWS_PER_FILE, SCORER, make_corpus
 from udfs.machine import num_cores
 
 if TYPE_CHECKING:
@@ -73,16 +75,15 @@ def measure(folder: Path, sizes: list[int]) -> dict[int, list[float]]:
     from jobs.spark.namespace import Namespace
     from jobs.spark.session import local_session
 
+    for size in sizes:
+        making = ["-m", "tests.benchmarks.scored_tables", str(folder / f"{size}"), "--rows", f"{size}"]
+        subprocess.run([sys.executable, *making], check=True)
     spark = local_session("benchmark of commits", conf={"spark.driver.memory": "4g"})
     corpus = Namespace.parse(str(folder / "corpus"))
     make_corpus(spark, corpus, DOCUMENTS * (ROUNDS + 1), text_bytes=100)
     documents = read_documents(spark, corpus, DocumentTable(None, "doc_id", "text", "domain"))
     parts = [documents.filter(f"pmod(xxhash64(doc_id), {ROUNDS + 1}) = {number}") for number in range(ROUNDS + 1)]
-    writers = {}
-    for size in sizes:
-        place = Namespace.parse(str(folder / f"{size}"))
-        make_earlier_scores(spark, place, size)
-        writers[size] = writer(place)
+    writers = {size: writer(Namespace.parse(str(folder / f"{size}"))) for size in sizes}
     seconds: dict[int, list[float]] = {size: [] for size in sizes}
     # In the first round Spark and the files' cache are warmed.
     for number, new in enumerate(parts):
