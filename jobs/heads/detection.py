@@ -75,17 +75,11 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
     """
     from schemas import head_masks, head_scores
     from udfs.head_choice import select_retrieval_heads
-    from udfs.known_checkpoints import remembered_checkpoint, resolve_and_remember
 
     namespace = Namespace.parse(settings.namespace)
     if settings.heads_file and Path(settings.heads_file).expanduser().is_dir():
         raise ValueError(f"--heads-file {settings.heads_file} is a folder; name a file in it")
-    checkpoint = remembered_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
-    found = look_up(spark, namespace, settings, checkpoint) if checkpoint else None
-    if checkpoint is None or found is None or not found.scores:
-        # What is not known yet is found of this very model: every byte of it is looked at.
-        checkpoint = resolve_and_remember(settings.model, trust_remote_code=settings.trust_remote_code)
-        found = look_up(spark, namespace, settings, checkpoint)
+    checkpoint, found = look_up_quickly(spark, namespace, settings)
     if settings.dry_run:
         print(f"would run {checkpoint.model_id} on {len(found.lengths)} probes")
         return {"detection_id": found.detection_id, "num_probes": len(found.lengths)}
@@ -111,6 +105,20 @@ def run(settings: DetectHeadsSettings, spark: SparkSession) -> dict[str, Any]:
     }
     print(json.dumps(result) if settings.json_output else summary(result, len(found.scores)))
     return result
+
+
+def look_up_quickly(
+    spark: SparkSession, namespace: Namespace, settings: DetectHeadsSettings
+) -> tuple[Checkpoint, Detection]:
+    """The model and look_up of it: without torch where the model is known, and the detection was made before."""
+    from udfs.known_checkpoints import remembered_checkpoint, resolve_and_remember
+
+    known = remembered_checkpoint(settings.model, trust_remote_code=settings.trust_remote_code)
+    if known and (found := look_up(spark, namespace, settings, known)).scores:
+        return known, found
+    # What is not known yet is found of this very model: every byte of it is looked at.
+    checkpoint = resolve_and_remember(settings.model, trust_remote_code=settings.trust_remote_code)
+    return checkpoint, look_up(spark, namespace, settings, checkpoint)
 
 
 def look_up(

@@ -37,10 +37,10 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     incoming = _find(settings, spark)
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
     documents = run_statement(spark, "ingesting/documents", values, documents=incoming.documents)
-    if settings.limit and incoming.hub is None:
-        documents = _first(incoming, documents, settings.limit, each_text_once=settings.doc_id_column is None)
     if incoming.hub is not None:
         documents = computed_once(documents)
+    elif settings.limit:
+        documents = _first(incoming, documents, settings.limit, each_text_once=settings.doc_id_column is None)
     compared = run_statement(spark, "ingesting/compared", documents=documents, corpus=existing)
     with good_parts_named(incoming.files), incoming.errors():
         domains = run_statement(spark, "ingesting/summary", compared=compared).collect()
@@ -50,8 +50,7 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
         # Created this late, so that a refused input leaves no empty table behind.
         namespace.create(spark, TABLE)
         if _has_news(settings, domains):
-            # Read again, as another ingest may have created the table meanwhile.
-            _write(settings, spark, namespace=namespace, documents=documents, existing=_existing(spark, namespace))
+            _write(settings, spark, namespace, documents)
     result = ingest_result(settings, incoming.file_format, domains) | incoming.about()
     print(json.dumps(result) if settings.json_output else describe(result))
     return result
@@ -151,14 +150,14 @@ def _has_news(settings: IngestSettings, domains: list[Row]) -> bool:
     return any(row[name] for row in domains for name in wanted)
 
 
-def _write(
-    settings: IngestSettings, spark: SparkSession, namespace: Namespace, documents: DataFrame, existing: DataFrame
-) -> None:
+def _write(settings: IngestSettings, spark: SparkSession, namespace: Namespace, documents: DataFrame) -> None:
     from jobs.spark.spark_errors import spark_reasons
     from jobs.spark.statements import run_statement
     from schemas import corpus
 
     with spark_reasons(f"corpus in {namespace} could not be written, and is as it was"):
+        # Read again, as another ingest may have created the table meanwhile.
+        existing = _existing(spark, namespace)
         if settings.on_conflict == "update":
             each_once = run_statement(spark, "ingesting/new", documents=documents, corpus=existing.limit(0))
             held = namespace.read(spark, corpus.TABLE)
