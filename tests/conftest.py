@@ -27,7 +27,7 @@ INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.facto
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A local session with Delta; managed tables go to a temporary folder."""
-    from jobs.spark.session import QUICK_JVM, java_options, local_session
+    from jobs.spark.session import java_options, local_session
 
     session = local_session(
         "tests",
@@ -35,9 +35,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         conf={
             "spark.sql.shuffle.partitions": "2",
             "spark.driver.memory": "2g",
-            # As people start it. In half an hour compiling well would pay, but not for two JVMs on two cores: it took
-            # a third of their time, and 31 tests took 217 s with it and 170 s without.
-            "spark.driver.extraJavaOptions": java_options(QUICK_JVM),
+            # This JVM lives for half an hour, in which compiling well pays: in the first three minutes tests take a
+            # fifth less without it, later more than twice as long.
+            "spark.driver.extraJavaOptions": java_options("-XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"),
             # A test's tables have a few rows: writing a program for each query costs more than interpreting it (25
             # tests took 319 s, not 370). What people start, and the tests that start it, write them, and so does
             # compiled_queries.
