@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,7 +117,8 @@ def test_one_look_tells_all_that_is_needed_of_earlier_runs(spark: SparkSession, 
     )
     place = Namespace.parse(namespace)
     of_all = read_history(spark, place, table, scorer_id="s1")
-    assert (of_all.was_read, of_all.num_documents, of_all.last_version) == (True, 47, table.version)
+    # The last run's, although an earlier one has read a later version.
+    assert (of_all.was_read, of_all.num_documents, of_all.last_version) == (True, 47, 0)
     assert (of_all.last_compared, of_all.compared_by, of_all.first is not None) == (0, "r2", True)
     recent = read_history(spark, place, table, scorer_id="s1", since=now)
     assert (recent.num_documents, recent.last_version, recent.last_whole) == (7, 0, recent.first)
@@ -127,11 +129,11 @@ def test_one_look_tells_all_that_is_needed_of_earlier_runs(spark: SparkSession, 
 def test_a_commit_that_does_not_say_what_it_did_makes_nothing_certain(
     spark: SparkSession, namespace: str, source: Source
 ) -> None:
-    spark.conf.set("spark.databricks.delta.commitInfo.enabled", "false")
-    try:
-        write(spark, namespace, [score_row("doc-002", "prose", 0.5)])
-    finally:
-        spark.conf.unset("spark.databricks.delta.commitInfo.enabled")
+    assert known(spark, namespace, source)
+    # As engines write it that leave out what they may.
+    newest = max(Path(namespace, "scores", "_delta_log").glob("*.json"))
+    newest.write_text("".join(line for line in newest.open() if not line.startswith('{"commitInfo"')))
+    newest.with_name(f".{newest.name}.crc").unlink()
     assert not known(spark, namespace, source)
 
 
