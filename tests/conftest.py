@@ -36,7 +36,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.sql.shuffle.partitions": "2",
             "spark.driver.memory": "2g",
             # This JVM lives for half an hour, in which compiling well pays: in the first three minutes tests take a
-            # fifth less without it, later more than twice as long.
+            # fifth less without it, later longer.
             "spark.driver.extraJavaOptions": java_options("-XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"),
             # A test's tables have a few rows: writing a program for each query costs more than interpreting it (25
             # tests took 319 s, not 370). What people start, and the tests that start it, write them, and so does

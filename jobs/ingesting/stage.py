@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     """Add the input's documents to corpus in one commit; print, and return, what was found and done.
 
-    Raises ValueError, with nothing written, for an input that cannot be read whole, ids that are missing or not
-    unique, and ids that corpus holds with another text.
+    Raises ValueError, with nothing written, for input that is not whole, and ids that are missing, repeated or taken.
     """
     from jobs.ingesting.checks import good_parts_named
     from jobs.ingesting.report import describe, ingest_result
@@ -36,12 +35,13 @@ def run(settings: IngestSettings, spark: SparkSession) -> dict[str, Any]:
     existing = _existing(spark, namespace)
     incoming = _find(settings, spark)
     values = {"content_ids": settings.doc_id_column is None, "unknown_domain": UNKNOWN_DOMAIN}
+    how = {"compares_sources": settings.on_conflict == "update"}
     documents = run_statement(spark, "ingesting/documents", values, documents=incoming.documents)
     if incoming.hub is not None:
         documents = computed_once(documents)
     elif settings.limit:
         documents = _first(incoming, documents, settings.limit, each_text_once=settings.doc_id_column is None)
-    compared = run_statement(spark, "ingesting/compared", documents=documents, corpus=existing)
+    compared = run_statement(spark, "ingesting/compared", how, documents=documents, corpus=existing)
     with good_parts_named(incoming.files), incoming.errors():
         domains = run_statement(spark, "ingesting/summary", compared=compared).collect()
     _require_readable(incoming, domains)

@@ -1,4 +1,5 @@
 -- One row for each doc_id read: how often it was read, and what corpus already holds under it.
+-- :compares_sources is true where another source alone is a reason to write; else no source is read from corpus.
 with documents as (select * from {documents}),
 corpus as (select * from {corpus}),
 distinct_documents as (
@@ -30,6 +31,6 @@ select
     corpus.doc_id is not null as is_present,
     corpus.doc_id is not null and corpus.text_sha256 <> d.chosen.text_sha256 as has_other_text,
     corpus.doc_id is not null and corpus.domain <> d.chosen.domain as has_other_domain,
-    corpus.doc_id is not null and not corpus.source <=> d.chosen.source as has_other_source
+    :compares_sources and corpus.doc_id is not null and not corpus.source <=> d.chosen.source as has_other_source
 from distinct_documents as d
 left join corpus on corpus.doc_id = d.doc_id
